@@ -1,0 +1,64 @@
+# update_tier: a PGXS extension.  "make && make install", or see test/run.
+
+MODULE_big = update_tier
+OBJS = \
+	update_tier.o \
+	tier.o \
+	attach.o \
+	condition.o \
+	statement.o \
+	workspaces.o
+PGFILEDESC = "update_tier - canary and production workspaces"
+
+EXTENSION = update_tier
+# The version is written once, in the control file.
+EXTVERSION = $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" update_tier.control)
+DATA = update_tier--$(EXTVERSION).sql
+
+# One behaviour per file, from the vocabulary to what happens around it.
+REGRESS = \
+	install \
+	tier \
+	typo \
+	attach \
+	metadata_only \
+	adopt \
+	adopt_refuse \
+	adopt_check \
+	adopt_enum \
+	migration \
+	attach_refuse \
+	live_when \
+	live_when_refuse \
+	partitioned \
+	index \
+	names \
+	detach \
+	list \
+	paging \
+	set_update_tier \
+	counts \
+	estimates \
+	work_mem \
+	survive \
+	privileges \
+	row_security \
+	search_path \
+	prepared
+# Some tests hold text that is not ASCII.
+REGRESS_OPTS = --encoding=UTF8
+
+# Races: each spec spells out the interleavings that matter.
+ISOLATION = attach_attach attach_timeout attach_writer set_update_tier
+ISOLATION_OPTS = --inputdir=test --outputdir=test
+
+# -Wextra's two exceptions are idioms of the server's own headers and of fmgr.
+PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare $(WERROR)
+
+EXTRA_CLEAN = test/output_iso test/results test/regression.diffs test/regression.out
+
+PG_CONFIG ?= pg_config
+PGXS := $(shell $(PG_CONFIG) --pgxs)
+include $(PGXS)
+
+$(OBJS): update_tier.h

@@ -1,0 +1,1114 @@
+/*-------------------------------------------------------------------------
+ *
+ * attach.c
+ *	  Making a table the workspaces table, and back.
+ *
+ * What attach() leaves behind is the same whatever it found: column
+ * update_tier of the domain, NOT NULL DEFAULT 'production', and one partial
+ * index.  It looks at what is there, refuses what it cannot make right, and
+ * changes only what differs, so that calling it again costs next to nothing
+ * and blocks nobody.
+ *
+ * Nothing here rewrites the table or scans it, unless there are values that
+ * nobody vouches for:
+ *
+ * - Adding a column of a constrained domain, or converting one to it, makes
+ *   the server rewrite the table.  So the domain's constraint is dropped for
+ *   the moment and comes back NOT VALID in the same transaction.  Other
+ *   sessions go on enforcing the old one until we commit, and the new one
+ *   from then on.
+ *
+ * - Changing a column's type makes the server check the CHECK constraints on
+ *   it again.  The values stay the same, so these are marked NOT VALID for
+ *   the moment, which tells the server not to, and valid again afterwards.
+ *
+ * Locks, in this order: update_tier.attached (so that two calls take turns;
+ * it conflicts with nobody who reads), then the table: SHARE UPDATE
+ * EXCLUSIVE to look (it conflicts with itself and all DDL, so what was seen
+ * stays true, and with no reader or writer), then ACCESS EXCLUSIVE if
+ * there is a column to change.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/relation.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/catalog.h"
+#include "catalog/dependency.h"
+#include "catalog/indexing.h"
+#include "catalog/namespace.h"
+#include "catalog/partition.h"
+#include "catalog/pg_am.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_constraint.h"
+#include "catalog/pg_enum.h"
+#include "catalog/pg_index.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_type.h"
+#include "commands/defrem.h"
+#include "commands/tablecmds.h"
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
+#include "rewrite/rewriteHandler.h"
+#include "storage/lmgr.h"
+#include "utils/acl.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/catcache.h"
+#include "utils/fmgroids.h"
+#include "utils/guc.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/partcache.h"
+#include "utils/resowner.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+
+#include "update_tier.h"
+
+PG_FUNCTION_INFO_V1(update_tier_attach);
+PG_FUNCTION_INFO_V1(update_tier_attach_at_install);
+PG_FUNCTION_INFO_V1(update_tier_detach);
+
+/* How many of the values that are no tier an error shows. */
+#define BAD_VALUES_SHOWN	5
+
+/* Conditions on a table's rows, in canonical form (see condition.c). */
+#define IS_CANARY	"(" TIER_COLUMN " = 'canary')"
+#define IS_A_TIER	"(" TIER_COLUMN " IN ('canary', 'production'))"
+
+/* The column update_tier as attach() finds it. */
+typedef enum ColumnForm
+{
+	COLUMN_MISSING,
+	COLUMN_ATTACHED,			/* the domain already */
+	COLUMN_TEXT,				/* text, varchar, or a domain over them */
+	COLUMN_ENUM
+} ColumnForm;
+
+
+/* ---------------------------------------------------------------------
+ * Running DDL
+ * ---------------------------------------------------------------------
+ */
+
+/*
+ * Run a statement that is made up at run time.  Names in it are quoted by
+ * the caller.
+ */
+static uint64
+run(const char *fmt,...) pg_attribute_printf(1, 2);
+
+static uint64
+run(const char *fmt,...)
+{
+	StringInfoData buf;
+	int			result;
+
+	initStringInfo(&buf);
+	for (;;)
+	{
+		va_list		args;
+		int			needed;
+
+		va_start(args, fmt);
+		needed = appendStringInfoVA(&buf, fmt, args);
+		va_end(args);
+		if (needed == 0)
+			break;
+		enlargeStringInfo(&buf, needed);
+	}
+
+	result = SPI_execute(buf.data, false, 0);
+	if (result < 0)
+		elog(ERROR, "could not run \"%s\": %s",
+			 buf.data, SPI_result_code_string(result));
+	return SPI_processed;
+}
+
+/* To act as somebody else for a moment. */
+typedef struct Identity
+{
+	Oid			user;
+	int			security_context;
+	int			guc_nest_level;
+} Identity;
+
+/*
+ * Become the owner of a type or of our table, for statements of our own
+ * whose every name is qualified.  An error on the way restores the caller's
+ * identity, as the end of any transaction does.
+ */
+static Identity
+become(Oid role)
+{
+	Identity	caller;
+
+	GetUserIdAndSecContext(&caller.user, &caller.security_context);
+	SetUserIdAndSecContext(role,
+						   caller.security_context | SECURITY_LOCAL_USERID_CHANGE |
+						   SECURITY_RESTRICTED_OPERATION);
+	caller.guc_nest_level = enter_canonical_settings();
+	return caller;
+}
+
+static void
+become_again(Identity caller)
+{
+	AtEOXact_GUC(false, caller.guc_nest_level);
+	SetUserIdAndSecContext(caller.user, caller.security_context);
+}
+
+static Oid
+type_owner(Oid type)
+{
+	HeapTuple	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
+	Oid			owner;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for type %u", type);
+	owner = ((Form_pg_type) GETSTRUCT(tuple))->typowner;
+	ReleaseSysCache(tuple);
+	return owner;
+}
+
+static char *
+domain_name(Oid domain)
+{
+	return format_type_extended(domain, -1, FORMAT_TYPE_FORCE_QUALIFY);
+}
+
+/*
+ * Take the constraint off the domain, and put it back.  In between, in this
+ * transaction only, the domain is plain text, which is what lets the server
+ * skip the rewrite.  As the domain's owner: whoever owns a table to attach
+ * need not own the extension.
+ */
+static void
+relax_domain(Oid domain)
+{
+	Identity	caller = become(type_owner(domain));
+
+	run("ALTER DOMAIN %s DROP CONSTRAINT IF EXISTS " DOMAIN_CONSTRAINT, domain_name(domain));
+	become_again(caller);
+}
+
+static void
+constrain_domain(Oid domain)
+{
+	Identity	caller = become(type_owner(domain));
+
+	run("ALTER DOMAIN %s ADD CONSTRAINT " DOMAIN_CONSTRAINT
+		" CHECK (" MACHINERY_SCHEMA ".is_valid(VALUE)) NOT VALID", domain_name(domain));
+	become_again(caller);
+}
+
+/*
+ * Remember a table as the attached one; InvalidOid: none.  As the owner of
+ * update_tier.attached: callers have no right to write it.
+ */
+static void
+remember(Oid attached_oid, Oid relid, const char *live_when)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(attached_oid));
+	Identity	caller;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for relation %u", attached_oid);
+	caller = become(((Form_pg_class) GETSTRUCT(tuple))->relowner);
+	ReleaseSysCache(tuple);
+
+	run("DELETE FROM " MACHINERY_SCHEMA ".attached");
+	if (OidIsValid(relid))
+		run("INSERT INTO " MACHINERY_SCHEMA ".attached (workspaces, live_when) VALUES (%u, %s)",
+			relid, live_when ? quote_literal_cstr(live_when) : "NULL");
+	become_again(caller);
+}
+
+
+/* ---------------------------------------------------------------------
+ * What can be attached
+ * ---------------------------------------------------------------------
+ */
+
+/* The caller must own the table, as for any ALTER TABLE. */
+static void
+check_owner(Oid relid)
+{
+	char	   *name = get_rel_name(relid);
+
+	if (name == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation with OID %u does not exist", relid)));
+	if (!relation_is_owned(relid, GetUserId()))
+		aclcheck_error(ACLCHECK_NOT_OWNER,
+					   get_relkind_objtype(get_rel_relkind(relid)), name);
+}
+
+static void
+refuse_relation(Relation rel, const char *detail, const char *hint)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+			 errmsg("cannot attach \"%s\" as the workspaces table",
+					RelationGetRelationName(rel)),
+			 errdetail("%s", detail),
+			 hint ? errhint("%s", hint) : 0));
+}
+
+/*
+ * Is "id" alone unique?  In a partitioned table a unique key has to contain
+ * the partition key as well, and that is the best there is.
+ */
+static bool
+id_is_unique(Relation rel, AttrNumber id)
+{
+	Bitmapset  *partition_columns = NULL;
+	bool		found = false;
+	List	   *indexes;
+	ListCell   *lc;
+
+	if (rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
+	{
+		PartitionKey key = RelationGetPartitionKey(rel);
+
+		for (int i = 0; i < get_partition_natts(key); i++)
+			partition_columns = bms_add_member(partition_columns,
+											   get_partition_col_attnum(key, i));
+	}
+
+	indexes = RelationGetIndexList(rel);
+	foreach(lc, indexes)
+	{
+		HeapTuple	tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(lfirst_oid(lc)));
+		Form_pg_index index;
+		bool		has_id = false;
+		bool		has_others = false;
+
+		if (!HeapTupleIsValid(tuple))
+			elog(ERROR, "cache lookup failed for index %u", lfirst_oid(lc));
+		index = (Form_pg_index) GETSTRUCT(tuple);
+		for (int i = 0; i < index->indnkeyatts; i++)
+		{
+			AttrNumber	column = index->indkey.values[i];
+
+			if (column == id)
+				has_id = true;
+			else if (column <= 0 || !bms_is_member(column, partition_columns))
+				has_others = true;
+		}
+		if (index->indisunique && index->indisvalid && has_id && !has_others &&
+			heap_attisnull(tuple, Anum_pg_index_indpred, NULL))
+			found = true;
+		ReleaseSysCache(tuple);
+	}
+	return found;
+}
+
+/*
+ * Refuse what cannot be a workspaces table.
+ */
+static void
+check_relation(Relation rel)
+{
+	AttrNumber	id;
+	Form_pg_attribute attr;
+
+	if (rel->rd_rel->relkind != RELKIND_RELATION &&
+		rel->rd_rel->relkind != RELKIND_PARTITIONED_TABLE)
+		refuse_relation(rel,
+						"Only an ordinary or a partitioned table can be attached.",
+						"Attach the table that holds the rows.");
+	if (IsCatalogRelation(rel))
+		refuse_relation(rel, "It is a system catalog.", NULL);
+	if (rel->rd_rel->relpersistence == RELPERSISTENCE_TEMP)
+		refuse_relation(rel, "It is a temporary table, which other sessions cannot see.",
+						"Attach a permanent table.");
+	if (rel->rd_rel->relispartition)
+		refuse_relation(rel, "It is a partition.",
+						"Attach the partitioned table that it is a partition of.");
+
+	id = get_attnum(RelationGetRelid(rel), ID_COLUMN);
+	if (id == InvalidAttrNumber)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("cannot attach \"%s\": it has no column \"%s\"",
+						RelationGetRelationName(rel), ID_COLUMN),
+				 errhint("A workspaces table has a column \"%s\" of type uuid, NOT NULL and unique.",
+						 ID_COLUMN)));
+	attr = TupleDescAttr(RelationGetDescr(rel), id - 1);
+	if (attr->atttypid != UUIDOID)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("cannot attach \"%s\": column \"%s\" has type %s instead of uuid",
+						RelationGetRelationName(rel), ID_COLUMN,
+						format_type_be(attr->atttypid)),
+				 errhint("A workspaces table has a column \"%s\" of type uuid, NOT NULL and unique.",
+						 ID_COLUMN)));
+	if (!attr->attnotnull)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_TABLE_DEFINITION),
+				 errmsg("cannot attach \"%s\": column \"%s\" can be null",
+						RelationGetRelationName(rel), ID_COLUMN),
+				 errhint("Make it the primary key.")));
+	if (!id_is_unique(rel, id))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_TABLE_DEFINITION),
+				 errmsg("cannot attach \"%s\": column \"%s\" is not unique",
+						RelationGetRelationName(rel), ID_COLUMN),
+				 errdetail("A set of workspaces needs each of them once."),
+				 errhint("Make it the primary key, or add a unique constraint.")));
+}
+
+/*
+ * What is the column update_tier, and can it become of the domain?
+ */
+static ColumnForm
+check_tier_column(Relation rel, Oid domain, AttrNumber *attnum)
+{
+	Form_pg_attribute attr;
+	Oid			base;
+
+	*attnum = get_attnum(RelationGetRelid(rel), TIER_COLUMN);
+	if (*attnum == InvalidAttrNumber)
+		return COLUMN_MISSING;
+
+	attr = TupleDescAttr(RelationGetDescr(rel), *attnum - 1);
+	if (attr->attgenerated != '\0')
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("cannot attach \"%s\": column \"%s\" is generated",
+						RelationGetRelationName(rel), TIER_COLUMN),
+				 errdetail("A tier is opted into, row by row."),
+				 errhint("Drop the generation expression, or rename the column.")));
+
+	if (attr->atttypid == domain)
+		return COLUMN_ATTACHED;
+	base = getBaseType(attr->atttypid);
+	if (base == TEXTOID || base == VARCHAROID)
+		return COLUMN_TEXT;
+	if (type_is_enum(base))
+		return COLUMN_ENUM;
+
+	ereport(ERROR,
+			(errcode(ERRCODE_DATATYPE_MISMATCH),
+			 errmsg("cannot attach \"%s\": column \"%s\" has type %s",
+					RelationGetRelationName(rel), TIER_COLUMN,
+					format_type_be(attr->atttypid)),
+			 errdetail("A column of type text, character varying or an enum can be adopted."),
+			 errhint("Convert the column to text, or rename it.")));
+}
+
+
+/* ---------------------------------------------------------------------
+ * The values of a column that is already there
+ * ---------------------------------------------------------------------
+ */
+
+/*
+ * Does the table itself vouch that every value is a tier or NULL?  A valid
+ * CHECK (or more of them) may imply it, or the labels of an enum.
+ */
+static bool
+values_are_vouched_for(Relation rel, AttrNumber attnum, ColumnForm form)
+{
+	Node	   *is_a_tier;
+
+	if (form == COLUMN_ENUM)
+	{
+		Oid			type = getBaseType(get_atttype(RelationGetRelid(rel), attnum));
+		struct catclist *labels = SearchSysCacheList1(ENUMTYPOIDNAME, ObjectIdGetDatum(type));
+		bool		all_tiers = true;
+
+		for (int i = 0; i < labels->n_members; i++)
+		{
+			Form_pg_enum label = (Form_pg_enum) GETSTRUCT(&labels->members[i]->tuple);
+
+			if (!tier_parse(NameStr(label->enumlabel), strlen(NameStr(label->enumlabel)), NULL))
+				all_tiers = false;
+		}
+		ReleaseSysCacheList(labels);
+		return all_tiers;
+	}
+
+	/* A parent's CHECK ... NO INHERIT says nothing of its children's rows. */
+	if (rel->rd_rel->relkind == RELKIND_RELATION &&
+		has_subclass(RelationGetRelid(rel)))
+		return false;
+
+	is_a_tier = (Node *) make_ands_explicit(condition_as_predicate(rel, IS_A_TIER));
+	return PartConstraintImpliedByRelConstraint(rel, list_make1(is_a_tier));
+}
+
+/*
+ * Scan for values that are no tier, and refuse them all at once.
+ */
+static void
+check_values(const char *table, const char *relname)
+{
+	uint64		distinct;
+	StringInfoData shown;
+
+	distinct = run("SELECT v, n, pg_catalog.sum(n) OVER ()::pg_catalog.int8 FROM"
+				   " (SELECT t." TIER_COLUMN "::pg_catalog.text AS v, pg_catalog.count(*) AS n"
+				   "  FROM %s AS t WHERE NOT " MACHINERY_SCHEMA ".is_valid(t." TIER_COLUMN "::pg_catalog.text)"
+				   "  GROUP BY 1) AS bad"
+				   " ORDER BY n DESC, v COLLATE pg_catalog.\"C\" LIMIT %d", table, BAD_VALUES_SHOWN + 1);
+	if (distinct == 0)
+		return;
+
+	initStringInfo(&shown);
+	for (uint64 i = 0; i < Min(distinct, BAD_VALUES_SHOWN); i++)
+	{
+		char	   *value = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1);
+		char	   *rows = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2);
+
+		appendStringInfo(&shown, "%s\"%s\" (%s)", i > 0 ? ", " : "", clipped(value), rows);
+	}
+
+	ereport(ERROR,
+			(errcode(ERRCODE_CHECK_VIOLATION),
+			 errmsg("cannot attach \"%s\": column \"%s\" holds a value that is no update tier in %s of its rows",
+					relname, TIER_COLUMN,
+					SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 3)),
+			 errdetail("Values (rows): %s%s.", shown.data,
+					   distinct > BAD_VALUES_SHOWN ? ", and more" : ""),
+			 errhint("Set them to \"%s\" or \"%s\", and attach again. Nothing has been changed.",
+					 tier_names[TIER_CANARY], tier_names[TIER_PRODUCTION]),
+			 errdomainconstraint(tier_domain_oid(), DOMAIN_CONSTRAINT)));
+}
+
+/* Can the type be compared with this tier?  An enum need not have the label. */
+static bool
+can_be(Oid type, Tier tier)
+{
+	type = getBaseType(type);
+	return !type_is_enum(type) ||
+		SearchSysCacheExists2(ENUMTYPOIDNAME, ObjectIdGetDatum(type),
+							  CStringGetDatum(tier_names[tier]));
+}
+
+/* A CHECK constraint that involves the column update_tier. */
+typedef struct TierCheck
+{
+	Oid			relid;			/* its table, or a child of it */
+	char	   *name;
+} TierCheck;
+
+typedef void (*check_callback) (Relation catalog, HeapTuple tuple, AttrNumber tier_column,
+								void *arg);
+
+/*
+ * Visit the CHECK constraints of a relation that involve update_tier.
+ */
+static void
+visit_checks(Oid relid, check_callback callback, void *arg)
+{
+	AttrNumber	tier_column = get_attnum(relid, TIER_COLUMN);
+	Relation	catalog = table_open(ConstraintRelationId, RowExclusiveLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key, Anum_pg_constraint_conrelid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(relid));
+	scan = systable_beginscan(catalog, ConstraintRelidTypidNameIndexId, true, NULL, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		bool		isnull;
+		Datum		conkey = heap_getattr(tuple, Anum_pg_constraint_conkey,
+										  RelationGetDescr(catalog), &isnull);
+
+		if (((Form_pg_constraint) GETSTRUCT(tuple))->contype != CONSTRAINT_CHECK || isnull)
+			continue;
+		for (int i = 0; i < ARR_DIMS(DatumGetArrayTypeP(conkey))[0]; i++)
+		{
+			if (((int16 *) ARR_DATA_PTR(DatumGetArrayTypeP(conkey)))[i] == tier_column)
+			{
+				callback(catalog, tuple, tier_column, arg);
+				break;
+			}
+		}
+	}
+	systable_endscan(scan);
+	table_close(catalog, RowExclusiveLock);
+}
+
+typedef struct RedundantChecks
+{
+	List	   *is_a_tier;
+	List	   *names;			/* result */
+} RedundantChecks;
+
+/*
+ * Collect a CHECK that says no more than the domain does: it involves no
+ * other column, and holds for every tier.  NULL passes a CHECK, so one that
+ * forbids it says more.
+ */
+static void
+collect_redundant(Relation catalog, HeapTuple tuple, AttrNumber tier_column, void *arg)
+{
+	RedundantChecks *checks = (RedundantChecks *) arg;
+	bool		isnull;
+	ArrayType  *columns;
+	Node	   *expr;
+
+	columns = DatumGetArrayTypeP(heap_getattr(tuple, Anum_pg_constraint_conkey,
+											  RelationGetDescr(catalog), &isnull));
+	if (ARR_DIMS(columns)[0] != 1)
+		return;
+
+	expr = stringToNode(TextDatumGetCString(heap_getattr(tuple, Anum_pg_constraint_conbin,
+														 RelationGetDescr(catalog), &isnull)));
+	expr = eval_const_expressions(NULL, expr);
+	expr = (Node *) canonicalize_qual((Expr *) expr, true);
+	if (predicate_implied_by(make_ands_implicit((Expr *) expr), checks->is_a_tier, true))
+		checks->names = lappend(checks->names,
+								pstrdup(NameStr(((Form_pg_constraint) GETSTRUCT(tuple))->conname)));
+}
+
+/* Collect a valid CHECK. */
+static void
+collect_valid(Relation catalog, HeapTuple tuple, AttrNumber tier_column, void *arg)
+{
+	Form_pg_constraint constraint = (Form_pg_constraint) GETSTRUCT(tuple);
+	List	  **checks = (List **) arg;
+	TierCheck  *check;
+
+	if (!constraint->convalidated)
+		return;
+	check = palloc_object(TierCheck);
+	check->relid = constraint->conrelid;
+	check->name = pstrdup(NameStr(constraint->conname));
+	*checks = lappend(*checks, check);
+}
+
+/*
+ * Mark CHECK constraints as checked against the rows there are, or not.
+ */
+static void
+mark_checks(List *checks, bool validated)
+{
+	Relation	catalog = table_open(ConstraintRelationId, RowExclusiveLock);
+	ListCell   *lc;
+
+	foreach(lc, checks)
+	{
+		TierCheck  *check = (TierCheck *) lfirst(lc);
+		Oid			oid = get_relation_constraint_oid(check->relid, check->name, false);
+		HeapTuple	tuple = SearchSysCacheCopy1(CONSTROID, ObjectIdGetDatum(oid));
+
+		if (!HeapTupleIsValid(tuple))
+			elog(ERROR, "cache lookup failed for constraint %u", oid);
+		((Form_pg_constraint) GETSTRUCT(tuple))->convalidated = validated;
+		CatalogTupleUpdate(catalog, &tuple->t_self, tuple);
+		heap_freetuple(tuple);
+		CacheInvalidateRelcacheByRelid(check->relid);
+	}
+	table_close(catalog, RowExclusiveLock);
+	CommandCounterIncrement();
+}
+
+/*
+ * Change the type of column update_tier without a look at its rows: the
+ * caller knows that they fit.
+ */
+static void
+change_type(Oid relid, const char *table, const char *type, const char *using)
+{
+	List	   *checks = NIL;
+	ListCell   *lc;
+
+	foreach(lc, find_all_inheritors(relid, AccessExclusiveLock, NULL))
+		visit_checks(lfirst_oid(lc), collect_valid, &checks);
+
+	mark_checks(checks, false);
+	run("ALTER TABLE %s ALTER COLUMN " TIER_COLUMN " DROP DEFAULT,"
+		" ALTER COLUMN " TIER_COLUMN " TYPE %s%s,"
+		" ALTER COLUMN " TIER_COLUMN " SET DEFAULT '%s'",
+		table, type, using, tier_names[DEFAULT_TIER]);
+	mark_checks(checks, true);
+}
+
+
+/* ---------------------------------------------------------------------
+ * The index
+ * ---------------------------------------------------------------------
+ */
+
+/* How an index relates to the one that an attached table has. */
+typedef enum IndexForm
+{
+	INDEX_OTHER,				/* somebody's own */
+	INDEX_KNOWN,				/* of canaries, but not as it has to be */
+	INDEX_ATTACHED				/* as it has to be */
+} IndexForm;
+
+static List *
+index_predicate(Relation rel, const char *live_when)
+{
+	return condition_as_predicate(rel, live_when ?
+								  psprintf(IS_CANARY " AND (%s)", live_when) :
+								  IS_CANARY);
+}
+
+/*
+ * The same for a condition that was stored earlier: what it names may have
+ * been renamed or dropped since, and then no index has such a predicate.  In
+ * a subtransaction, because that is how one survives an error.
+ */
+static List *
+former_index_predicate(Relation rel, const char *live_when)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	List	   *volatile predicate = NIL;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		predicate = index_predicate(rel, live_when);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+		if (error->sqlerrcode != ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE)
+			ReThrowError(error);
+		FreeErrorData(error);
+		predicate = NIL;
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	return predicate;
+}
+
+/*
+ * Classify an index of the table.  "wanted" is the predicate it should have,
+ * or NIL while the column is not of the domain yet.
+ */
+static IndexForm
+classify_index(Relation rel, Oid index_oid, List *wanted)
+{
+	Relation	index = index_open(index_oid, AccessShareLock);
+	Form_pg_index form = index->rd_index;
+	IndexForm	result = INDEX_OTHER;
+	AttrNumber	id = get_attnum(RelationGetRelid(rel), ID_COLUMN);
+	AttrNumber	tier = get_attnum(RelationGetRelid(rel), TIER_COLUMN);
+
+	if (index->rd_rel->relam == BTREE_AM_OID && !form->indisunique &&
+		form->indnatts == 1 && tier != InvalidAttrNumber &&
+		can_be(get_atttype(RelationGetRelid(rel), tier), TIER_CANARY) &&
+		(form->indkey.values[0] == id || form->indkey.values[0] == tier))
+	{
+		List	   *predicate = RelationGetIndexPredicate(index);
+		List	   *canary = condition_as_predicate(rel, IS_CANARY);
+
+		if (form->indkey.values[0] == id && form->indisvalid && form->indisready &&
+			wanted != NIL && equal(predicate, wanted))
+			result = INDEX_ATTACHED;
+		else if (predicate != NIL && predicate_implied_by(canary, predicate, false))
+			result = INDEX_KNOWN;
+	}
+	index_close(index, AccessShareLock);
+	return result;
+}
+
+/*
+ * The name that the index gets: <table>_update_tier_canary, shortened as the
+ * server shortens the names it makes up.
+ */
+static char *
+index_name(Relation rel)
+{
+	return makeObjectName(RelationGetRelationName(rel), TIER_COLUMN, "canary");
+}
+
+/*
+ * Look at the table's indexes.  True: one is as it has to be.  *outdated is
+ * the one that has to go: it bears the name, or is what an earlier attach
+ * made with another condition (old_live_when).
+ *
+ * Errors: 42P07 when the name belongs to something that we do not know.
+ */
+static bool
+find_index(Relation rel, ColumnForm form, const char *live_when,
+		   const AttachedRow *old, List **outdated)
+{
+	Oid			named = get_relname_relid(index_name(rel), RelationGetNamespace(rel));
+	List	   *wanted = NIL;
+	List	   *former = NIL;
+	List	   *indexes = RelationGetIndexList(rel);
+	ListCell   *lc;
+	bool		found = false;
+
+	*outdated = NIL;
+	if (form == COLUMN_ATTACHED)
+	{
+		wanted = index_predicate(rel, live_when);
+		if (old->relid == RelationGetRelid(rel) && !(live_when == NULL && old->live_when == NULL))
+			former = former_index_predicate(rel, old->live_when);
+	}
+
+	foreach(lc, indexes)
+	{
+		Oid			index = lfirst_oid(lc);
+		IndexForm	index_form = classify_index(rel, index, wanted);
+
+		if (index_form == INDEX_ATTACHED)
+			found = true;
+		else if (index == named && index_form == INDEX_KNOWN)
+			*outdated = lappend_oid(*outdated, index);
+		else if (former != NIL && !equal(former, wanted) &&
+				 classify_index(rel, index, former) == INDEX_ATTACHED)
+			*outdated = lappend_oid(*outdated, index);
+	}
+
+	if (!found && OidIsValid(named) && !list_member_oid(*outdated, named))
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_TABLE),
+				 errmsg("relation \"%s\" already exists", index_name(rel)),
+				 errdetail("It is not an index of the canaries of table \"%s\", so it is left alone.",
+						   RelationGetRelationName(rel)),
+				 errhint("Rename it, and attach again.")));
+	return found;
+}
+
+/* Under canonical settings: live_when is. */
+static void
+build_index(Oid relid, const char *live_when)
+{
+	Relation	rel = table_open(relid, NoLock);
+	char	   *name = index_name(rel);
+	int			nest_level;
+
+	table_close(rel, NoLock);
+	nest_level = enter_canonical_settings();
+	run("CREATE INDEX %s ON %s USING btree (" ID_COLUMN ") WHERE %s%s%s%s",
+		quote_identifier(name), qualified_name(relid), IS_CANARY,
+		live_when ? " AND (" : "", live_when ? live_when : "", live_when ? ")" : "");
+	AtEOXact_GUC(false, nest_level);
+}
+
+
+/* ---------------------------------------------------------------------
+ * attach
+ * ---------------------------------------------------------------------
+ */
+
+/* Is the column's default the constant 'production'? */
+static bool
+default_is_production(Relation rel, AttrNumber attnum)
+{
+	Node	   *expr;
+	Tier		tier;
+
+	if (!TupleDescAttr(RelationGetDescr(rel), attnum - 1)->atthasdef)
+		return false;
+	expr = build_column_default(rel, attnum);
+	while (expr != NULL && (IsA(expr, CoerceToDomain) || IsA(expr, RelabelType)))
+		expr = IsA(expr, CoerceToDomain) ? (Node *) ((CoerceToDomain *) expr)->arg :
+			(Node *) ((RelabelType *) expr)->arg;
+	if (expr == NULL || !IsA(expr, Const) || ((Const *) expr)->constisnull ||
+		((Const *) expr)->consttype != TEXTOID)
+		return false;
+	return tier_parse(VARDATA_ANY(DatumGetPointer(((Const *) expr)->constvalue)),
+					  VARSIZE_ANY_EXHDR(DatumGetPointer(((Const *) expr)->constvalue)),
+					  &tier) &&
+		tier == DEFAULT_TIER;
+}
+
+/*
+ * Make the column what it has to be.  The caller holds ACCESS EXCLUSIVE on
+ * the table.
+ */
+static void
+make_column(Oid relid, ColumnForm form, Oid domain)
+{
+	char	   *table = qualified_name(relid);
+	Relation	rel;
+	AttrNumber	attnum;
+	bool		nullable;
+	bool		vouched_for;
+	RedundantChecks checks = {0};
+	ListCell   *lc;
+
+	if (form == COLUMN_MISSING)
+	{
+		relax_domain(domain);
+		run("ALTER TABLE %s ADD COLUMN " TIER_COLUMN " %s NOT NULL DEFAULT '%s'",
+			table, domain_name(domain), tier_names[DEFAULT_TIER]);
+		constrain_domain(domain);
+		return;
+	}
+
+	rel = table_open(relid, NoLock);
+	attnum = get_attnum(relid, TIER_COLUMN);
+	nullable = !TupleDescAttr(RelationGetDescr(rel), attnum - 1)->attnotnull;
+	vouched_for = form == COLUMN_ATTACHED || values_are_vouched_for(rel, attnum, form);
+	if (form != COLUMN_ATTACHED &&
+		can_be(get_atttype(relid, attnum), TIER_CANARY) &&
+		can_be(get_atttype(relid, attnum), TIER_PRODUCTION))
+	{
+		checks.is_a_tier = condition_as_predicate(rel, IS_A_TIER);
+		visit_checks(relid, collect_redundant, &checks);
+	}
+	table_close(rel, NoLock);
+
+	if (!vouched_for || nullable)
+	{
+		/* Every row counts here: what a policy hides is an error. */
+		int			nest_level = NewGUCNestLevel();
+
+		(void) set_config_option("row_security", "off", PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
+		if (!vouched_for)
+			check_values(table, get_rel_name(relid));
+		if (nullable)
+			run("UPDATE %s SET " TIER_COLUMN " = '%s' WHERE " TIER_COLUMN " IS NULL",
+				table, tier_names[DEFAULT_TIER]);
+		AtEOXact_GUC(false, nest_level);
+	}
+
+	foreach(lc, checks.names)
+		run("ALTER TABLE %s DROP CONSTRAINT %s", table, quote_identifier(lfirst(lc)));
+
+	if (form != COLUMN_ATTACHED)
+	{
+		relax_domain(domain);
+		change_type(relid, table, domain_name(domain),
+					form == COLUMN_ENUM ? " USING " TIER_COLUMN "::pg_catalog.text" : "");
+		constrain_domain(domain);
+	}
+	run("ALTER TABLE %s ALTER COLUMN " TIER_COLUMN " SET NOT NULL,"
+		" ALTER COLUMN " TIER_COLUMN " SET DEFAULT '%s'",
+		table, tier_names[DEFAULT_TIER]);
+}
+
+static void
+attach(Oid relid, const char *live_when_text, bool create_index)
+{
+	Oid			attached_oid;
+	Oid			domain = tier_domain_oid();
+	AttachedRow old;
+	Relation	rel;
+	AttrNumber	attnum;
+	ColumnForm	form;
+	char	   *live_when = NULL;
+	List	   *outdated;
+	bool		has_index;
+	bool		column_is_right;
+	ListCell   *lc;
+
+	/* Before any lock: who may not attach a table must not block it either. */
+	check_owner(relid);
+
+	/*
+	 * SHARE ROW EXCLUSIVE conflicts with itself and with writers: of two
+	 * calls one waits here, and then sees what the other has done.
+	 */
+	attached_oid = attached_table_oid();
+	LockRelationOid(attached_oid, ShareRowExclusiveLock);
+	old = attached_row(attached_oid);
+
+	LockRelationOid(relid, ShareUpdateExclusiveLock);
+	check_owner(relid);			/* what it was before the lock may be gone */
+
+	if (OidIsValid(old.relid) && old.relid != relid && qualified_name(old.relid) != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("cannot attach \"%s\": another workspaces table is attached",
+						get_rel_name(relid)),
+				 errdetail("Table %s is attached, and a database has one workspaces table.",
+						   qualified_name(old.relid)),
+				 errhint("Detach that one first with update_tier.detach().")));
+
+	SPI_connect();
+
+	rel = relation_open(relid, NoLock);
+	check_relation(rel);
+	form = check_tier_column(rel, domain, &attnum);
+	if (live_when_text != NULL)
+		live_when = condition_canonical(rel, live_when_text);
+	has_index = find_index(rel, form, live_when, &old, &outdated);
+	column_is_right = form == COLUMN_ATTACHED &&
+		TupleDescAttr(RelationGetDescr(rel), attnum - 1)->attnotnull &&
+		default_is_production(rel, attnum);
+	relation_close(rel, NoLock);
+
+	/*
+	 * An index on the column would be built anew with the column's type, in
+	 * vain; and without create_index there must be none of that name in the
+	 * way of the one that you build.
+	 */
+	if (!column_is_right || outdated != NIL)
+		LockRelationOid(relid, AccessExclusiveLock);
+	foreach(lc, outdated)
+		run("DROP INDEX %s", qualified_name(lfirst_oid(lc)));
+	if (!column_is_right)
+		make_column(relid, form, domain);
+	if (create_index && !has_index)
+		build_index(relid, live_when);
+
+	if (old.relid != relid ||
+		(live_when == NULL) != (old.live_when == NULL) ||
+		(live_when != NULL && strcmp(live_when, old.live_when) != 0))
+		remember(attached_oid, relid, live_when);
+
+	SPI_finish();
+}
+
+/*
+ * update_tier.attach(workspaces regclass, live_when text, create_index boolean)
+ *		returns void
+ *
+ * Makes a table the workspaces table; see the head of this file for how.
+ * Errors: see COMMENT ON FUNCTION.
+ */
+Datum
+update_tier_attach(PG_FUNCTION_ARGS)
+{
+	if (PG_ARGISNULL(0))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("workspaces table must not be null")));
+	if (PG_ARGISNULL(2))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("create_index must not be null")));
+	attach(PG_GETARG_OID(0),
+		   PG_ARGISNULL(1) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(1)),
+		   PG_GETARG_BOOL(2));
+	PG_RETURN_VOID();
+}
+
+/*
+ * Called once, by the install script: attach "workspaces", if it is there.
+ *
+ * While a script runs the server shows no NOTICE.  This one matters, so it
+ * is shown to whoever would see notices otherwise.
+ */
+Datum
+update_tier_attach_at_install(PG_FUNCTION_ARGS)
+{
+	int			nest_level;
+
+	if (!PG_ARGISNULL(0))
+	{
+		attach(PG_GETARG_OID(0), NULL, true);
+		PG_RETURN_VOID();
+	}
+
+	nest_level = NewGUCNestLevel();
+	(void) set_config_option("client_min_messages",
+							 GetConfigOptionResetString("client_min_messages"),
+							 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	ereport(NOTICE,
+			(errmsg("no table \"workspaces\" to attach"),
+			 errhint("Attach your table with SELECT update_tier.attach('your_table').")));
+	AtEOXact_GUC(false, nest_level);
+	PG_RETURN_VOID();
+}
+
+
+/* ---------------------------------------------------------------------
+ * detach
+ * ---------------------------------------------------------------------
+ */
+
+/*
+ * Give the table the form that it would have in plain SQL.
+ */
+static void
+make_plain(Oid relid, const AttachedRow *old)
+{
+	char	   *table = qualified_name(relid);
+	Relation	rel = table_open(relid, NoLock);
+	char	   *index = index_name(rel);
+	List	   *indexes;
+	List	   *ours = NIL;
+	List	   *wanted = former_index_predicate(rel, old->live_when);
+	Oid			named = get_relname_relid(index, RelationGetNamespace(rel));
+	ListCell   *lc;
+
+	indexes = RelationGetIndexList(rel);
+	foreach(lc, indexes)
+	{
+		IndexForm	form = classify_index(rel, lfirst_oid(lc), wanted);
+
+		if (form == INDEX_ATTACHED || (form == INDEX_KNOWN && lfirst_oid(lc) == named))
+			ours = lappend_oid(ours, lfirst_oid(lc));
+	}
+	table_close(rel, NoLock);
+
+	foreach(lc, ours)
+		run("DROP INDEX %s", qualified_name(lfirst_oid(lc)));
+	change_type(relid, table, "pg_catalog.text COLLATE pg_catalog.\"default\"", "");
+	run("ALTER TABLE %s ADD CHECK (" TIER_COLUMN " OPERATOR(pg_catalog.=) ANY"
+		" (ARRAY['canary'::pg_catalog.text, 'production'::pg_catalog.text]))", table);
+	run("CREATE INDEX IF NOT EXISTS %s ON %s USING btree (" TIER_COLUMN ")"
+		" WHERE " TIER_COLUMN " OPERATOR(pg_catalog.=) 'canary'",
+		quote_identifier(index), table);
+}
+
+/*
+ * update_tier.detach() returns void
+ *
+ * Turns the attached table back to plain SQL, every value kept; a table that
+ * is no longer there, or no longer of the attached form, is forgotten.
+ * Errors: 42501 when the caller does not own the table (or, if it is gone,
+ * the extension's tables).
+ */
+Datum
+update_tier_detach(PG_FUNCTION_ARGS)
+{
+	Oid			attached_oid = attached_table_oid();
+	AttachedRow old = attached_row(attached_oid);
+	bool		exists = OidIsValid(old.relid) && qualified_name(old.relid) != NULL;
+
+	/* As in attach(): rights before locks, and again under them. */
+	if (OidIsValid(old.relid))
+		check_owner(exists ? old.relid : attached_oid);
+
+	LockRelationOid(attached_oid, ShareRowExclusiveLock);
+	old = attached_row(attached_oid);
+	if (!OidIsValid(old.relid))
+	{
+		ereport(NOTICE,
+				(errmsg("no workspaces table is attached, nothing to detach")));
+		PG_RETURN_VOID();
+	}
+	LockRelationOid(old.relid, AccessExclusiveLock);
+	exists = qualified_name(old.relid) != NULL;
+	check_owner(exists ? old.relid : attached_oid);
+
+	SPI_connect();
+	if (exists)
+	{
+		AttrNumber	attnum = get_attnum(old.relid, TIER_COLUMN);
+
+		if (attnum != InvalidAttrNumber &&
+			get_atttype(old.relid, attnum) == tier_domain_oid())
+			make_plain(old.relid, &old);
+	}
+	remember(attached_oid, InvalidOid, NULL);
+	SPI_finish();
+	PG_RETURN_VOID();
+}

@@ -1,0 +1,341 @@
+/*-------------------------------------------------------------------------
+ *
+ * condition.c
+ *	  Conditions on the rows of one table.
+ *
+ * A user gives attach() a condition that says which rows are live.  It is
+ * read once under the user's search_path, checked, and from then on kept in
+ * a canonical form that means the same whatever the search_path and the
+ * other settings: deparsed, and read again, under fixed ones.
+ *
+ * What is allowed is what a publication's row filter allows, and enums: the
+ * condition becomes the predicate of an index, and the rollout functions
+ * evaluate it as the table's owner, so it must not run anybody's code.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/transam.h"
+#include "catalog/pg_type.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
+#include "parser/parse_coerce.h"
+#include "parser/parse_collate.h"
+#include "parser/parse_expr.h"
+#include "parser/parse_relation.h"
+#include "parser/parser.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/ruleutils.h"
+
+#include "update_tier.h"
+
+#define CONDITION_NAME	"live_when"
+
+#define ALLOWED_HINT \
+	"Use the table's own columns, constants, and the server's built-in " \
+	"immutable functions and operators, as in a publication's row filter."
+
+/* A condition that is being read, for errors on the way. */
+typedef struct ConditionSource
+{
+	const char *condition;
+	const char *query;			/* what the parser sees: positions count here */
+	bool		stored;			/* read before, when the table was attached */
+} ConditionSource;
+
+/*
+ * Error context while a condition is read: what is wrong stands in the
+ * condition, not in the query that happens to run.  A stored condition was
+ * right when the table was attached, so something it names has changed.
+ */
+static void
+condition_error_context(void *arg)
+{
+	const ConditionSource *source = (const ConditionSource *) arg;
+	int			position = geterrposition();
+
+	if (position > 0)
+	{
+		errposition(0);
+		internalerrposition(position);
+		internalerrquery(source->query);
+	}
+	if (source->stored &&
+		ERRCODE_TO_CATEGORY(geterrcode()) == ERRCODE_SYNTAX_ERROR_OR_ACCESS_RULE_VIOLATION)
+	{
+		errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE);
+		errdetail("The condition on live workspaces no longer fits the table: %s.",
+				  source->condition);
+		errhint("Attach the table again with update_tier.attach, giving the condition as it should be now.");
+	}
+	errcontext("condition \"%s\"", CONDITION_NAME);
+}
+
+/*
+ * Read an expression.  It must be all there is: no second statement, no
+ * clause behind it.
+ */
+static Node *
+raw_condition(const ConditionSource *source)
+{
+	List	   *statements = raw_parser(source->query, RAW_PARSE_DEFAULT);
+	SelectStmt *select = NULL;
+
+	if (list_length(statements) == 1 &&
+		IsA(linitial_node(RawStmt, statements)->stmt, SelectStmt))
+		select = (SelectStmt *) linitial_node(RawStmt, statements)->stmt;
+
+	if (select == NULL || select->whereClause == NULL ||
+		select->op != SETOP_NONE || select->groupClause != NIL ||
+		select->havingClause != NULL || select->windowClause != NIL ||
+		select->sortClause != NIL || select->limitOffset != NULL ||
+		select->limitCount != NULL || select->lockingClause != NIL)
+		ereport(ERROR,
+				(errcode(ERRCODE_SYNTAX_ERROR),
+				 errmsg("\"%s\" must be one condition", CONDITION_NAME),
+				 errdetail("It reads: %s", clipped(source->condition)),
+				 errhint("Write what would stand behind WHERE, and nothing else.")));
+	return select->whereClause;
+}
+
+/* Analyse a condition over the tables that pstate knows. */
+static Node *
+transform(ParseState *pstate, const char *condition, bool stored)
+{
+	ConditionSource source = {
+		.condition = condition,
+		.query = psprintf("SELECT WHERE %s", condition),
+		.stored = stored
+	};
+	ErrorContextCallback context = {
+		.previous = error_context_stack,
+		.callback = condition_error_context,
+		.arg = &source
+	};
+	const char *outer_source = pstate->p_sourcetext;
+	Node	   *expr;
+
+	error_context_stack = &context;
+	pstate->p_sourcetext = source.query;
+
+	expr = transformExpr(pstate, raw_condition(&source), EXPR_KIND_WHERE);
+	expr = coerce_to_boolean(pstate, expr, CONDITION_NAME);
+	assign_expr_collations(pstate, expr);
+
+	pstate->p_sourcetext = outer_source;
+	error_context_stack = context.previous;
+	return expr;
+}
+
+/*
+ * enter_canonical_settings
+ *		Enter settings under which a text means one thing only: nothing on
+ *		the search_path but what initdb put there, and one way to write
+ *		strings, times and numbers.  What pg_dump sets, for the same reason.
+ *
+ * Returns the level that AtEOXact_GUC() takes to leave them again.
+ */
+int
+enter_canonical_settings(void)
+{
+	static const char *const settings[][2] = {
+		{"search_path", "pg_catalog, pg_temp"},
+		{"standard_conforming_strings", "on"},
+		{"DateStyle", "ISO, YMD"},
+		{"IntervalStyle", "postgres"},
+		{"TimeZone", "UTC"},
+		{"extra_float_digits", "3"},
+		{"bytea_output", "hex"},
+		{"lc_monetary", "C"}
+	};
+	int			nest_level = NewGUCNestLevel();
+
+	for (int i = 0; i < lengthof(settings); i++)
+		(void) set_config_option(settings[i][0], settings[i][1],
+								 PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
+	return nest_level;
+}
+
+/*
+ * condition_transform
+ *		Analyse a canonical condition inside a query on its table.
+ *
+ * Errors: 55000, when what it names has been renamed or dropped.
+ */
+Node *
+condition_transform(ParseState *pstate, const char *condition)
+{
+	int			nest_level = enter_canonical_settings();
+	Node	   *expr = transform(pstate, condition, true);
+
+	AtEOXact_GUC(true, nest_level);
+	return expr;
+}
+
+static ParseState *
+parse_state_for(Relation rel)
+{
+	ParseState *pstate = make_parsestate(NULL);
+	ParseNamespaceItem *nsitem;
+
+	nsitem = addRangeTableEntryForRelation(pstate, rel, AccessShareLock,
+										   NULL, false, true);
+	addNSItemToQuery(pstate, nsitem, false, true, true);
+	return pstate;
+}
+
+/*
+ * condition_parse
+ *		Analyse a canonical condition over one table.  Its columns are Vars
+ *		of range table entry 1.
+ */
+Node *
+condition_parse(Relation rel, const char *condition)
+{
+	return condition_transform(parse_state_for(rel), condition);
+}
+
+/*
+ * condition_as_predicate
+ *		A canonical condition in the form in which the relation cache holds
+ *		the predicate of an index, so that the two can be compared.
+ */
+List *
+condition_as_predicate(Relation rel, const char *condition)
+{
+	Node	   *expr = condition_parse(rel, condition);
+
+	expr = eval_const_expressions(NULL, expr);
+	expr = (Node *) canonicalize_qual((Expr *) expr, false);
+	fix_opfuncids(expr);
+	return make_ands_implicit((Expr *) expr);
+}
+
+static void
+refuse(const char *detail)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("condition \"%s\" is not allowed", CONDITION_NAME),
+			 errdetail("%s", detail),
+			 errhint(ALLOWED_HINT)));
+}
+
+/*
+ * A type whose values are compared by the server's own code: a built-in, an
+ * enum, or an array or domain of these.
+ */
+static bool
+is_plain_type(Oid type)
+{
+	Oid			element;
+
+	type = getBaseType(type);
+	element = get_element_type(type);
+	if (OidIsValid(element))
+		type = getBaseType(element);
+	return type < FirstNormalObjectId || type_is_enum(type);
+}
+
+static bool
+is_users_function(Oid funcid, void *context)
+{
+	return funcid >= FirstNormalObjectId;
+}
+
+/* Refuse the parts of a condition that may run a user's code. */
+static bool
+check_walker(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+
+	switch (nodeTag(node))
+	{
+		case T_SubLink:
+			refuse("It holds a subquery.");
+			break;
+		case T_Var:
+			{
+				Var		   *var = (Var *) node;
+
+				if (var->varattno <= 0)
+					refuse("It refers to a system column or to the whole row.");
+				if (var->varattno == *(AttrNumber *) context)
+					refuse("It refers to the column \"" TIER_COLUMN "\" itself.");
+			}
+			break;
+		case T_CoerceToDomain:
+			refuse("It casts to a domain.");
+			break;
+		case T_OpExpr:
+		case T_DistinctExpr:
+		case T_NullIfExpr:
+			if (((OpExpr *) node)->opno >= FirstNormalObjectId)
+				refuse("It uses a user-defined operator.");
+			break;
+		case T_ScalarArrayOpExpr:
+			if (((ScalarArrayOpExpr *) node)->opno >= FirstNormalObjectId)
+				refuse("It uses a user-defined operator.");
+			break;
+		case T_RowCompareExpr:
+			{
+				ListCell   *lc;
+
+				foreach(lc, ((RowCompareExpr *) node)->opnos)
+				{
+					if (lfirst_oid(lc) >= FirstNormalObjectId)
+						refuse("It uses a user-defined operator.");
+				}
+			}
+			break;
+		default:
+			break;
+	}
+
+	if (!IsA(node, List))
+	{
+		if (check_functions_in_node(node, is_users_function, NULL))
+			refuse("It calls a user-defined function.");
+		if (!is_plain_type(exprType(node)))
+			refuse("It uses a user-defined type that is no enum.");
+		if (exprCollation(node) >= FirstNormalObjectId)
+			refuse("It uses a user-defined collation.");
+	}
+
+	return expression_tree_walker(node, check_walker, context);
+}
+
+/*
+ * condition_canonical
+ *		Check a user's condition on the rows of a table, and return it in the
+ *		form in which it can be stored.
+ *
+ * Errors: 0A000 for what is not allowed; what the parser says of the rest
+ * (42601, 42703, 42P01, 42804 …).
+ */
+char *
+condition_canonical(Relation rel, const char *condition)
+{
+	AttrNumber	tier_column = get_attnum(RelationGetRelid(rel), TIER_COLUMN);
+	ParseState *pstate = parse_state_for(rel);
+	Node	   *expr = transform(pstate, condition, false);
+	char	   *canonical;
+	int			nest_level;
+
+	(void) check_walker(expr, &tier_column);
+	if (contain_mutable_functions(expr))
+		refuse("It depends on more than the row: a function, operator or cast in it is not immutable.");
+
+	nest_level = enter_canonical_settings();
+	canonical = deparse_expression(expr,
+								   deparse_context_for(RelationGetRelationName(rel),
+													   RelationGetRelid(rel)),
+								   false, false);
+	AtEOXact_GUC(true, nest_level);
+	return canonical;
+}

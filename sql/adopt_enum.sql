@@ -1,0 +1,39 @@
+--
+-- An enum column with the tiers as labels is converted.
+--
+CREATE EXTENSION update_tier;
+CREATE TYPE tier_enum AS ENUM ('production', 'canary');
+CREATE TABLE w (id uuid PRIMARY KEY, n integer, update_tier tier_enum NOT NULL DEFAULT 'production'
+    CHECK (update_tier IN ('canary', 'production')));
+CREATE INDEX w_update_tier_canary ON w (update_tier) WHERE update_tier = 'canary';
+INSERT INTO w SELECT ('00000000-0000-0000-0000-' || lpad(n::text, 12, '0'))::uuid, n,
+       CASE n WHEN 2 THEN 'canary' ELSE 'production' END::tier_enum FROM generate_series(1, 3) AS n;
+SELECT update_tier.attach('w');
+\d w
+SELECT n, update_tier FROM w ORDER BY n;
+SELECT * FROM canary_workspaces();
+DROP TYPE tier_enum;
+DROP TABLE w;
+
+-- One with more labels, if no row has one of these.
+CREATE TYPE tier_enum AS ENUM ('canary', 'beta', 'production');
+CREATE TABLE w (id uuid PRIMARY KEY, update_tier tier_enum);
+INSERT INTO w VALUES (gen_random_uuid(), NULL), (gen_random_uuid(), 'beta'), (gen_random_uuid(), 'canary');
+SELECT update_tier.attach('w');
+UPDATE w SET update_tier = 'production' WHERE update_tier = 'beta';
+SELECT update_tier.attach('w');
+\d w
+SELECT update_tier, count(*) FROM w GROUP BY 1 ORDER BY 1;
+DROP TABLE w;
+DROP TYPE tier_enum;
+
+-- One that never heard of canaries.
+CREATE TYPE tier_enum AS ENUM ('production');
+CREATE TABLE w (id uuid PRIMARY KEY, update_tier tier_enum NOT NULL);
+CREATE INDEX w_mine ON w (update_tier);
+SELECT update_tier.attach('w');
+\d w
+DROP TABLE w;
+DROP TYPE tier_enum;
+SELECT update_tier.detach();
+DROP EXTENSION update_tier;

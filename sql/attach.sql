@@ -1,0 +1,70 @@
+--
+-- update_tier.attach: a table becomes the workspaces table.
+--
+CREATE EXTENSION update_tier;
+
+-- A fresh table, here with another name and in another schema.
+CREATE SCHEMA app;
+CREATE TABLE app.environments (id uuid PRIMARY KEY, name text);
+INSERT INTO app.environments
+SELECT ('00000000-0000-0000-0000-' || lpad(n::text, 12, '0'))::uuid, 'e' || n FROM generate_series(1, 4) AS n;
+SELECT update_tier.attach('app.environments');
+\d app.environments
+SELECT * FROM update_tier.attached;
+
+-- Everybody is production; new rows are, too.
+INSERT INTO app.environments VALUES ('00000000-0000-0000-0000-000000000005', 'e5');
+SELECT update_tier, count(*) FROM app.environments GROUP BY 1;
+
+-- Plain SQL opts in, and a typo in plain SQL changes nothing.
+UPDATE app.environments SET update_tier = 'canary' WHERE name = 'e2';
+UPDATE app.environments SET update_tier = 'canery' WHERE name = 'e3';
+UPDATE app.environments SET update_tier = NULL WHERE name = 'e3';
+SELECT * FROM canary_workspaces();
+
+-- Attaching again changes nothing: no catalog row of the table is touched.
+CREATE VIEW catalog_rows AS
+SELECT xmin::text AS version, ctid::text AS place FROM pg_class WHERE oid = 'app.environments'::regclass
+UNION ALL
+SELECT xmin::text, ctid::text FROM pg_attribute WHERE attrelid = 'app.environments'::regclass
+UNION ALL
+SELECT xmin::text, ctid::text FROM pg_index WHERE indrelid = 'app.environments'::regclass
+UNION ALL
+SELECT xmin::text, ctid::text FROM pg_constraint WHERE conname = 'canary_or_production'
+UNION ALL
+SELECT xmin::text, ctid::text FROM update_tier.attached;
+CREATE TABLE before AS TABLE catalog_rows;
+SELECT update_tier.attach('app.environments');
+SELECT update_tier.attach('app.environments', NULL, true);
+SELECT count(*) > 0 AS seen, count(*) = (SELECT count(*) FROM catalog_rows NATURAL JOIN before) AS unchanged
+  FROM before;
+DROP TABLE before;
+DROP VIEW catalog_rows;
+
+-- What somebody took away is put back, and no more than that.
+ALTER TABLE app.environments ALTER COLUMN update_tier DROP NOT NULL, ALTER COLUMN update_tier SET DEFAULT 'canary';
+INSERT INTO app.environments (id, name, update_tier) VALUES ('00000000-0000-0000-0000-000000000006', 'e6', NULL);
+DROP INDEX app.environments_update_tier_canary;
+SELECT update_tier.attach('app.environments');
+\d app.environments
+SELECT name, update_tier FROM app.environments ORDER BY name;
+
+-- The domain still holds what it held, here and in other tables that use it.
+CREATE TABLE other (tier update_tier);
+INSERT INTO other VALUES ('canery');
+INSERT INTO app.environments (id, update_tier) VALUES (gen_random_uuid(), 'canery');
+
+-- The whole is one transaction.
+ALTER TABLE app.environments DROP COLUMN update_tier;
+BEGIN;
+SELECT update_tier.attach('app.environments', $$name <> 'e1'$$);
+INSERT INTO other VALUES ('canery');
+ROLLBACK;
+\d app.environments
+INSERT INTO other VALUES ('canery');
+SELECT * FROM update_tier.attached;
+
+DROP TABLE other, app.environments;
+SELECT update_tier.detach();
+DROP EXTENSION update_tier;
+DROP SCHEMA app;

@@ -1,0 +1,57 @@
+--
+-- The planner expects as many rows as there are, so that joins with the lists
+-- are planned well.
+--
+CREATE TABLE workspaces (id uuid PRIMARY KEY, n integer);
+INSERT INTO workspaces SELECT md5(n::text)::uuid, n FROM generate_series(1, 10000) AS n;
+CREATE EXTENSION update_tier;
+UPDATE workspaces SET update_tier = 'canary' WHERE n <= 500;
+VACUUM ANALYZE workspaces;
+
+-- The estimate of a query, and how far it is off: 1 is right.
+CREATE FUNCTION estimate(query text) RETURNS numeric LANGUAGE plpgsql AS $$
+DECLARE
+    plan jsonb;
+BEGIN
+    EXECUTE 'EXPLAIN (FORMAT JSON) ' || query INTO plan;
+    RETURN plan #>> '{0,Plan,Plan Rows}';
+END $$;
+CREATE FUNCTION off_by(query text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    actual numeric;
+    ratio numeric;
+BEGIN
+    EXECUTE 'SELECT count(*) FROM (' || query || ') AS q' INTO actual;
+    ratio := estimate(query) / greatest(actual, 1);
+    RETURN CASE WHEN ratio BETWEEN 0.8 AND 1.25 THEN 'right' ELSE 'estimated ' || estimate(query) || ', got ' || actual END;
+END $$;
+SELECT off_by('SELECT * FROM canary_workspaces()');
+SELECT off_by('SELECT * FROM production_workspaces()');
+SELECT off_by($$SELECT * FROM workspaces_in_tier('canary')$$);
+SELECT off_by($$SELECT * FROM workspaces_in_tier('production')$$);
+SELECT off_by($$SELECT * FROM workspaces_in_tier('production', NULL, 25)$$);
+SELECT off_by($$SELECT * FROM workspaces_in_tier('canary', NULL, 2000)$$);
+SELECT off_by($$SELECT * FROM workspaces_in_tier('canary', NULL, 0)$$);
+SELECT off_by('SELECT * FROM update_tier.counts()');
+SELECT off_by('SELECT * FROM update_tier.tiers()');
+
+-- Not known when it is planned: a fraction behind a given id, the larger tier.
+SELECT estimate($$SELECT * FROM workspaces_in_tier('production', '00000000-0000-0000-0000-000000000000')$$) BETWEEN 2000 AND 5000 AS a_third;
+SELECT estimate($$SELECT w.* FROM update_tier.tiers() AS t, workspaces_in_tier(t) AS w$$) > 5000 AS of_the_larger;
+
+-- With a condition on live rows the estimate is that of the query which runs.
+SELECT update_tier.attach('workspaces', 'n % 2 = 0 OR n > 100');
+ANALYZE workspaces;
+SELECT estimate('SELECT * FROM canary_workspaces()') BETWEEN 1 AND 500 AS plausible;
+
+-- Planning does not fail: it is the call that says what is wrong.
+EXPLAIN (COSTS OFF) SELECT * FROM workspaces_in_tier('canery');
+EXPLAIN (COSTS OFF) SELECT * FROM workspaces_in_tier(NULL, NULL, -1);
+ALTER TABLE workspaces DROP COLUMN update_tier;
+EXPLAIN (COSTS OFF) SELECT * FROM canary_workspaces();
+DROP TABLE workspaces;
+EXPLAIN (COSTS OFF) SELECT * FROM canary_workspaces();
+SELECT update_tier.detach();
+EXPLAIN (COSTS OFF) SELECT * FROM canary_workspaces();
+DROP FUNCTION off_by, estimate;
+DROP EXTENSION update_tier;

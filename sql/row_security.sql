@@ -1,0 +1,57 @@
+--
+-- Row-level security applies to the caller.
+--
+CREATE TABLE workspaces (id uuid PRIMARY KEY, tenant text NOT NULL);
+INSERT INTO workspaces SELECT ('00000000-0000-0000-0000-' || lpad(n::text, 12, '0'))::uuid,
+       CASE n % 2 WHEN 0 THEN 'regress_even' ELSE 'regress_odd' END FROM generate_series(1, 6) AS n;
+CREATE EXTENSION update_tier;
+UPDATE workspaces SET update_tier = 'canary' WHERE id IN
+    ('00000000-0000-0000-0000-000000000001', '00000000-0000-0000-0000-000000000002');
+CREATE ROLE regress_even;
+CREATE ROLE regress_odd;
+GRANT SELECT, UPDATE ON workspaces TO regress_even, regress_odd;
+ALTER TABLE workspaces ENABLE ROW LEVEL SECURITY;
+CREATE POLICY own ON workspaces USING (tenant = current_user);
+
+SET ROLE regress_even;
+SELECT * FROM canary_workspaces();
+SELECT * FROM production_workspaces();
+SELECT * FROM update_tier.counts();
+SELECT workspace_tier('00000000-0000-0000-0000-000000000001') IS NULL AS unseen;
+SELECT set_update_tier('00000000-0000-0000-0000-000000000001', 'production');
+SELECT set_update_tier('00000000-0000-0000-0000-000000000004', 'canary');
+
+-- The same session, another role: the kept plans make the difference.
+SET ROLE regress_odd;
+SELECT * FROM canary_workspaces();
+SELECT * FROM production_workspaces();
+SELECT * FROM workspaces_in_tier('production', '00000000-0000-0000-0000-000000000003');
+RESET ROLE;
+SELECT * FROM canary_workspaces();
+
+-- To see a row is not to change it.
+DROP POLICY own ON workspaces;
+CREATE POLICY see_all ON workspaces FOR SELECT USING (true);
+CREATE POLICY change_own ON workspaces FOR UPDATE USING (tenant = current_user);
+SET ROLE regress_odd;
+SELECT count(*) FROM canary_workspaces();
+SELECT set_update_tier('00000000-0000-0000-0000-000000000002', 'production');
+\echo :LAST_ERROR_SQLSTATE
+SELECT set_update_tier('00000000-0000-0000-0000-000000000001', 'production');
+-- A policy on the new row.
+RESET ROLE;
+CREATE POLICY no_canaries ON workspaces AS RESTRICTIVE FOR UPDATE WITH CHECK (update_tier = 'production');
+SET ROLE regress_odd;
+\set SHOW_CONTEXT never
+SELECT set_update_tier('00000000-0000-0000-0000-000000000001', 'canary');
+\set SHOW_CONTEXT errors
+RESET ROLE;
+SELECT id, update_tier FROM workspaces WHERE update_tier = 'canary' ORDER BY id;
+
+DROP POLICY see_all ON workspaces;
+DROP POLICY change_own ON workspaces;
+DROP POLICY no_canaries ON workspaces;
+SELECT update_tier.detach();
+DROP EXTENSION update_tier;
+DROP TABLE workspaces;
+DROP ROLE regress_even, regress_odd;

@@ -1,0 +1,303 @@
+/*-------------------------------------------------------------------------
+ *
+ * statement.c
+ *	  The one place that runs kept SPI plans.
+ *
+ * A Statement is text over the attached table.  Its plan is made at first
+ * use and kept for the session, the way ri_triggers.c keeps the plans of
+ * foreign-key checks: when the table's name or its condition on live rows
+ * has changed, the plan is thrown away and made again.
+ *
+ * The server re-analyses the text of a kept plan whenever it sees fit, and
+ * does so under the caller's search_path.  Statement texts are therefore
+ * fully qualified, operators included.  The condition on live rows cannot
+ * be: it is the deparsed form of what a user wrote.  So it is no part of the
+ * text.  The text names it as a column, "$live", and a parser hook puts the
+ * condition in its place, analysed under a search_path of its own.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "lib/stringinfo.h"
+#include "nodes/makefuncs.h"
+#include "parser/parse_node.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/plancache.h"
+#include "utils/snapmgr.h"
+
+#include "update_tier.h"
+
+/* What stands for the table and for its condition in a statement's text. */
+#define TABLE_MARK	"$table"
+#define LIVE_COLUMN	"$live"
+
+/*
+ * A plan for one generation of the attached table, in a memory context of
+ * its own.  A trigger that a statement fires may change the table and then
+ * call us again, so a plan can become stale while it runs: "uses" counts
+ * the runs under way, and the last of them frees a retired plan.
+ */
+typedef struct KeptPlan
+{
+	MemoryContext context;
+	const Statement *statement;
+	uint64		generation;
+	char	   *live_when;
+	SPIPlanPtr	plan;
+	int			uses;
+	bool		retired;
+} KeptPlan;
+
+/*
+ * Parser hook: a column named $live is the condition on live rows.  Asked
+ * before the table's own columns are.
+ */
+static Node *
+live_column(ParseState *pstate, ColumnRef *cref)
+{
+	KeptPlan   *kept = (KeptPlan *) pstate->p_ref_hook_state;
+
+	if (list_length(cref->fields) != 1 ||
+		!IsA(linitial(cref->fields), String) ||
+		strcmp(strVal(linitial(cref->fields)), LIVE_COLUMN) != 0)
+		return NULL;
+
+	if (kept->live_when == NULL)
+		return makeBoolConst(true, false);
+	return condition_transform(pstate, kept->live_when);
+}
+
+/* Parser hook: $n is the statement's n-th argument. */
+static Node *
+parameter(ParseState *pstate, ParamRef *pref)
+{
+	KeptPlan   *kept = (KeptPlan *) pstate->p_ref_hook_state;
+	Param	   *param;
+
+	if (pref->number < 1 || pref->number > kept->statement->nargs)
+		elog(ERROR, "statement has no parameter $%d", pref->number);
+
+	param = makeNode(Param);
+	param->paramkind = PARAM_EXTERN;
+	param->paramid = pref->number;
+	param->paramtype = kept->statement->argtypes[pref->number - 1];
+	param->paramtypmod = -1;
+	param->paramcollid = get_typcollation(param->paramtype);
+	param->location = pref->location;
+	return (Node *) param;
+}
+
+static void
+statement_parser_setup(ParseState *pstate, void *arg)
+{
+	pstate->p_pre_columnref_hook = live_column;
+	pstate->p_paramref_hook = parameter;
+	pstate->p_ref_hook_state = arg;
+}
+
+/* Put the table's name in place of its mark. */
+static char *
+statement_text(const char *text, const char *table_name)
+{
+	StringInfoData buf;
+	const char *mark;
+
+	initStringInfo(&buf);
+	while ((mark = strstr(text, TABLE_MARK)) != NULL)
+	{
+		appendBinaryStringInfo(&buf, text, mark - text);
+		appendStringInfoString(&buf, table_name);
+		text = mark + strlen(TABLE_MARK);
+	}
+	appendStringInfoString(&buf, text);
+	return buf.data;
+}
+
+static void
+kept_plan_free(KeptPlan *kept)
+{
+	SPI_freeplan(kept->plan);
+	MemoryContextDelete(kept->context);
+}
+
+/*
+ * The statement's plan for the table as it is now.  Needs an SPI connection.
+ */
+static KeptPlan *
+kept_plan(Statement *statement, const WorkspacesTable *table)
+{
+	KeptPlan   *kept = statement->kept;
+	MemoryContext context;
+	MemoryContext caller_context;
+
+	if (kept != NULL && kept->generation == table->generation)
+		return kept;
+
+	if (kept != NULL)
+	{
+		statement->kept = NULL;
+		if (kept->uses > 0)
+			kept->retired = true;
+		else
+			kept_plan_free(kept);
+	}
+
+	/*
+	 * Until all has gone well the context hangs below SPI's own, so that an
+	 * error takes it along.
+	 */
+	context = AllocSetContextCreate(CurrentMemoryContext,
+									"update_tier statement",
+									ALLOCSET_SMALL_SIZES);
+	caller_context = MemoryContextSwitchTo(context);
+	kept = palloc0_object(KeptPlan);
+	kept->context = context;
+	kept->statement = statement;
+	kept->generation = table->generation;
+	kept->live_when = table->live_when ? pstrdup(table->live_when) : NULL;
+	MemoryContextSwitchTo(caller_context);
+
+	kept->plan = SPI_prepare_params(statement_text(statement->text, table->name),
+									statement_parser_setup, kept,
+									statement->cursor_options);
+	if (kept->plan == NULL)
+		elog(ERROR, "could not prepare \"%s\": %s",
+			 statement->text, SPI_result_code_string(SPI_result));
+	if (SPI_keepplan(kept->plan) != 0)
+		elog(ERROR, "could not keep the plan of \"%s\"", statement->text);
+	MemoryContextSetParent(context, TopMemoryContext);
+
+	/* Published last: what comes before may fail. */
+	statement->kept = kept;
+	return kept;
+}
+
+static void
+kept_plan_release(KeptPlan *kept)
+{
+	if (--kept->uses == 0 && kept->retired)
+		kept_plan_free(kept);
+}
+
+/*
+ * Run the statement; needs an SPI connection, leaves rows (those not sent to
+ * "dest") in SPI_tuptable, and returns their number.
+ */
+static uint64
+execute(Statement *statement, const WorkspacesTable *table,
+		const NullableDatum *args, DestReceiver *dest)
+{
+	KeptPlan   *kept = kept_plan(statement, table);
+	ParamListInfo params = NULL;
+	SPIExecuteOptions options = {0};
+	int			result = 0;
+
+	if (statement->nargs > 0)
+	{
+		params = makeParamList(statement->nargs);
+		for (int i = 0; i < statement->nargs; i++)
+		{
+			params->params[i].value = args[i].value;
+			params->params[i].isnull = args[i].isnull;
+			params->params[i].pflags = PARAM_FLAG_CONST;
+			params->params[i].ptype = statement->argtypes[i];
+		}
+	}
+
+	options.params = params;
+	options.read_only = statement->read_only;
+	options.dest = dest;
+
+	kept->uses++;
+	PG_TRY();
+	{
+		result = SPI_execute_plan_extended(kept->plan, &options);
+	}
+	PG_FINALLY();
+	{
+		kept_plan_release(kept);
+	}
+	PG_END_TRY();
+
+	if (result < 0)
+		elog(ERROR, "could not run \"%s\": %s",
+			 statement->text, SPI_result_code_string(result));
+	return SPI_processed;
+}
+
+/*
+ * statement_run
+ *		Run the statement and return its number of rows; with a DestReceiver
+ *		the executor hands it each row as it comes.
+ */
+uint64
+statement_run(Statement *statement, const WorkspacesTable *table,
+			  const NullableDatum *args, DestReceiver *dest)
+{
+	uint64		rows;
+
+	SPI_connect();
+	rows = execute(statement, table, args, dest);
+	SPI_finish();
+	return rows;
+}
+
+/*
+ * statement_fetch
+ *		Run a statement that returns at most one row.  False: no row.
+ *		Otherwise its columns are copied into row[], in the caller's memory.
+ */
+bool
+statement_fetch(Statement *statement, const WorkspacesTable *table,
+				const NullableDatum *args, NullableDatum *row)
+{
+	bool		found;
+
+	SPI_connect();
+	found = execute(statement, table, args, NULL) > 0;
+	if (found)
+	{
+		TupleDesc	tupdesc = SPI_tuptable->tupdesc;
+
+		for (int i = 0; i < tupdesc->natts; i++)
+		{
+			Form_pg_attribute attr = TupleDescAttr(tupdesc, i);
+
+			row[i].value = SPI_getbinval(SPI_tuptable->vals[0], tupdesc, i + 1,
+										 &row[i].isnull);
+			if (!row[i].isnull)
+				row[i].value = SPI_datumTransfer(row[i].value,
+												 attr->attbyval, attr->attlen);
+		}
+	}
+	SPI_finish();
+	return found;
+}
+
+/*
+ * statement_rows
+ *		How many rows the planner expects from the statement.
+ *
+ * The generic plan answers, so nothing is run; it is the plan that later
+ * calls are likely to use anyway.
+ */
+double
+statement_rows(Statement *statement, const WorkspacesTable *table)
+{
+	KeptPlan   *kept;
+	CachedPlan *cached;
+	double		rows = -1;
+
+	SPI_connect();
+	kept = kept_plan(statement, table);
+	cached = SPI_plan_get_cached_plan(kept->plan);
+	if (cached != NULL)
+	{
+		rows = linitial_node(PlannedStmt, cached->stmt_list)->planTree->plan_rows;
+		ReleaseCachedPlan(cached, CurrentResourceOwner);
+	}
+	SPI_finish();
+	return rows;
+}

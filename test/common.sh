@@ -1,0 +1,124 @@
+# Shared by the commands in this directory: what they need on a machine, a
+# copy of the source that an unprivileged user builds, and a throw-away
+# cluster that loads the extension from there.  Sourced, with bash -eu.
+#
+# PG_MAJOR chooses the server version; the default is an installed one that
+# has its headers, else the one that the distribution calls "postgresql".
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+export LC_ALL=C.UTF-8
+# Debian keeps these out of the search path of ordinary users.
+PATH=$PATH:/usr/sbin:/sbin
+
+say() { printf '%s\n' "$*" >&2; }
+stop() { say "$@"; exit 1; }
+
+as_root() {
+	if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
+}
+
+# The server refuses to run as root, and nothing here needs to.
+as_postgres() {
+	local environment=(PATH="$PATH" LC_ALL="$LC_ALL" HOME="$WORK" TMPDIR="$WORK" PG_MAJOR="$PG_MAJOR")
+	if [ "$(id -u)" = 0 ]; then
+		(cd "$WORK" && runuser -u postgres -- env "${environment[@]}" "$@")
+	else
+		(cd "$WORK" && sudo -u postgres env "${environment[@]}" "$@")
+	fi
+}
+
+has_server() { [ -x "/usr/lib/postgresql/$1/bin/postgres" ] && [ -d "/usr/include/postgresql/$1/server" ]; }
+
+choose_version() {
+	local dir
+	[ -n "${PG_MAJOR:-}" ] && return
+	for dir in $(ls -vd /usr/lib/postgresql/*/ 2>/dev/null); do
+		has_server "$(basename "$dir")" && PG_MAJOR=$(basename "$dir")
+	done
+	if [ -z "${PG_MAJOR:-}" ] && command -v apt-cache >/dev/null; then
+		PG_MAJOR=$(apt-cache depends postgresql 2>/dev/null | sed -n 's/.*Depends: postgresql-\([0-9][0-9]*\)$/\1/p' | head -1)
+	fi
+	return 0
+}
+
+installed() { [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
+
+# Install the packages that are missing.  Installing a server creates and
+# starts a cluster, which nobody asked for: not here.
+install_packages() {
+	local missing=() package list
+	for package in "$@"; do installed "$package" || missing+=("$package"); done
+	[ ${#missing[@]} = 0 ] && return
+	say "Installing ${missing[*]} ..."
+	list=/etc/postgresql-common/createcluster.d/update_tier-no-cluster.conf
+	as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql-common >"$LOG" 2>&1 ||
+		{ cat "$LOG" >&2; stop "Could not install postgresql-common."; }
+	as_root mkdir -p "$(dirname "$list")"
+	echo 'create_main_cluster = false' | as_root tee "$list" >/dev/null
+	if ! as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >"$LOG" 2>&1; then
+		as_root rm -f "$list"
+		cat "$LOG" >&2
+		stop "Could not install ${missing[*]}."
+	fi
+	as_root rm -f "$list"
+}
+
+# prepare PACKAGE...: have everything there is to have, and set WORK (a
+# directory that goes away at exit), PG_MAJOR, and PG_CONFIG.
+prepare() {
+	LOG=$(mktemp)
+	WORK=
+	trap 'rm -f "$LOG"; [ -z "$WORK" ] || as_root rm -rf "$WORK"' EXIT
+
+	if [ "$(id -u)" != 0 ] && ! command -v sudo >/dev/null; then
+		stop "Run this as root, or install sudo: packages are installed, and the server runs as user postgres."
+	fi
+	if command -v apt-get >/dev/null && command -v dpkg-query >/dev/null; then
+		choose_version
+		if [ -z "${PG_MAJOR:-}" ] || ! has_server "$PG_MAJOR" || ! command -v pg_virtualenv make gcc >/dev/null; then
+			as_root apt-get update -qq >"$LOG" 2>&1 || { cat "$LOG" >&2; stop "apt-get update failed."; }
+			choose_version
+		fi
+		[ -n "${PG_MAJOR:-}" ] || stop "No package \"postgresql\" is known to apt."
+		install_packages "postgresql-$PG_MAJOR" "postgresql-server-dev-$PG_MAJOR" postgresql-common make gcc "$@"
+	else
+		choose_version
+		local tool missing=()
+		for tool in pg_virtualenv make gcc runuser; do command -v "$tool" >/dev/null || missing+=("$tool"); done
+		[ -n "${PG_MAJOR:-}" ] || missing+=("a PostgreSQL server with its headers below /usr/lib/postgresql")
+		[ ${#missing[@]} = 0 ] || stop "This is not a Debian system, so nothing is installed for you. Missing: ${missing[*]}."
+	fi
+	PG_CONFIG=/usr/lib/postgresql/$PG_MAJOR/bin/pg_config
+
+	WORK=$(mktemp -d "${TMPDIR:-/tmp}/update_tier.XXXXXX")
+	mkdir "$WORK/src"
+	tar -c --exclude=.git --exclude='*.o' --exclude='*.so' --exclude='*.bc' . | tar -x -C "$WORK/src"
+	as_root chown -R postgres "$WORK"
+	as_root chmod 755 "$WORK"
+}
+
+# build [VARIABLE=VALUE...]: warnings are errors.
+build() {
+	as_postgres make -s -C "$WORK/src" clean "PG_CONFIG=$PG_CONFIG" >/dev/null 2>&1
+	as_postgres make -s -C "$WORK/src" "PG_CONFIG=$PG_CONFIG" with_llvm=no WERROR=-Werror "$@"
+}
+
+# Install into a directory of our own, and say how a server finds it there.
+stage() {
+	as_postgres make -s -C "$WORK/src" "PG_CONFIG=$PG_CONFIG" with_llvm=no DESTDIR="$WORK/stage" install >"$LOG" 2>&1 ||
+		{ cat "$LOG" >&2; stop "make install failed."; }
+	if as_postgres "/usr/lib/postgresql/$PG_MAJOR/bin/postgres" --describe-config | grep '^extension_destdir' >/dev/null; then
+		# Debian's servers can load extensions from a staging directory.
+		CLUSTER_OPTIONS=(-o "extension_destdir=$WORK/stage")
+	else
+		# Every server can since version 18.
+		CLUSTER_OPTIONS=(-o "extension_control_path=$WORK/stage/usr/share/postgresql/$PG_MAJOR:\$system"
+			-o "dynamic_library_path=$WORK/stage/usr/lib/postgresql/$PG_MAJOR/lib:\$libdir")
+	fi
+}
+
+# with_cluster COMMAND...: run a command, as postgres, against a throw-away
+# cluster; the usual environment variables say where it is.
+with_cluster() {
+	as_postgres pg_virtualenv -v "$PG_MAJOR" "${CLUSTER_OPTIONS[@]}" "$@"
+}
