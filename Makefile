@@ -6,6 +6,9 @@ OBJS = \
 	tier.o \
 	attach.o \
 	condition.o \
+	execution.o \
+	phase.o \
+	rollout.o \
 	statement.o \
 	workspaces.o
 PGFILEDESC = "update_tier - canary and production workspaces"

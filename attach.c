@@ -133,39 +133,6 @@ run(const char *fmt,...)
 	return SPI_processed;
 }
 
-/* To act as somebody else for a moment. */
-typedef struct Identity
-{
-	Oid			user;
-	int			security_context;
-	int			guc_nest_level;
-} Identity;
-
-/*
- * Become the owner of a type or of our table, for statements of our own
- * whose every name is qualified.  An error on the way restores the caller's
- * identity, as the end of any transaction does.
- */
-static Identity
-become(Oid role)
-{
-	Identity	caller;
-
-	GetUserIdAndSecContext(&caller.user, &caller.security_context);
-	SetUserIdAndSecContext(role,
-						   caller.security_context | SECURITY_LOCAL_USERID_CHANGE |
-						   SECURITY_RESTRICTED_OPERATION);
-	caller.guc_nest_level = enter_canonical_settings();
-	return caller;
-}
-
-static void
-become_again(Identity caller)
-{
-	AtEOXact_GUC(false, caller.guc_nest_level);
-	SetUserIdAndSecContext(caller.user, caller.security_context);
-}
-
 static Oid
 type_owner(Oid type)
 {
@@ -194,7 +161,7 @@ domain_name(Oid domain)
 static void
 relax_domain(Oid domain)
 {
-	Identity	caller = become(type_owner(domain));
+	Identity	caller = become(type_owner(domain), SECURITY_RESTRICTED_OPERATION);
 
 	run("ALTER DOMAIN %s DROP CONSTRAINT IF EXISTS " DOMAIN_CONSTRAINT, domain_name(domain));
 	become_again(caller);
@@ -203,7 +170,7 @@ relax_domain(Oid domain)
 static void
 constrain_domain(Oid domain)
 {
-	Identity	caller = become(type_owner(domain));
+	Identity	caller = become(type_owner(domain), SECURITY_RESTRICTED_OPERATION);
 
 	run("ALTER DOMAIN %s ADD CONSTRAINT " DOMAIN_CONSTRAINT
 		" CHECK (" MACHINERY_SCHEMA ".is_valid(VALUE)) NOT VALID", domain_name(domain));
@@ -215,20 +182,16 @@ constrain_domain(Oid domain)
  * update_tier.attached: callers have no right to write it.
  */
 static void
-remember(Oid attached_oid, Oid relid, const char *live_when)
+remember(Oid relid, const char *live_when)
 {
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(attached_oid));
-	Identity	caller;
-
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for relation %u", attached_oid);
-	caller = become(((Form_pg_class) GETSTRUCT(tuple))->relowner);
-	ReleaseSysCache(tuple);
+	Identity	caller = become(extension_owner(), SECURITY_RESTRICTED_OPERATION);
+	int			nest_level = enter_canonical_settings();
 
 	run("DELETE FROM " MACHINERY_SCHEMA ".attached");
 	if (OidIsValid(relid))
 		run("INSERT INTO " MACHINERY_SCHEMA ".attached (workspaces, live_when) VALUES (%u, %s)",
 			relid, live_when ? quote_literal_cstr(live_when) : "NULL");
+	AtEOXact_GUC(false, nest_level);
 	become_again(caller);
 }
 
@@ -970,7 +933,7 @@ attach(Oid relid, const char *live_when_text, bool create_index)
 	if (old.relid != relid ||
 		(live_when == NULL) != (old.live_when == NULL) ||
 		(live_when != NULL && strcmp(live_when, old.live_when) != 0))
-		remember(attached_oid, relid, live_when);
+		remember(relid, live_when);
 
 	SPI_finish();
 }
@@ -1108,7 +1071,7 @@ update_tier_detach(PG_FUNCTION_ARGS)
 			get_atttype(old.relid, attnum) == tier_domain_oid())
 			make_plain(old.relid, &old);
 	}
-	remember(attached_oid, InvalidOid, NULL);
+	remember(InvalidOid, NULL);
 	SPI_finish();
 	PG_RETURN_VOID();
 }

@@ -19,13 +19,17 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
+#include "catalog/pg_class.h"
 #include "lib/stringinfo.h"
+#include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "parser/parse_node.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/plancache.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 
 #include "update_tier.h"
 
@@ -115,6 +119,66 @@ statement_text(const char *text, const char *table_name)
 	return buf.data;
 }
 
+/*
+ * become
+ *		Act as another role for statements of our own, whose every name is
+ *		qualified.  An error on the way gives the caller its identity back, as
+ *		the end of any transaction does.
+ */
+Identity
+become(Oid role, int flags)
+{
+	Identity	caller;
+
+	GetUserIdAndSecContext(&caller.user, &caller.security_context);
+	SetUserIdAndSecContext(role, caller.security_context |
+						   SECURITY_LOCAL_USERID_CHANGE | flags);
+	return caller;
+}
+
+/* become_again: be the caller again. */
+void
+become_again(Identity caller)
+{
+	SetUserIdAndSecContext(caller.user, caller.security_context);
+}
+
+/*
+ * extension_owner
+ *		The owner of the extension's own tables.
+ */
+Oid
+extension_owner(void)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(attached_table_oid()));
+	Oid			owner;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "table %s.attached does not exist", MACHINERY_SCHEMA);
+	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+	ReleaseSysCache(tuple);
+	return owner;
+}
+
+/* The identity that a statement runs under. */
+static Identity
+enter_role(const Statement *statement, const WorkspacesTable *table)
+{
+	Identity	unchanged;
+
+	switch (statement->role)
+	{
+		case AS_TABLE_OWNER:
+			return become(table->owner, SECURITY_NOFORCE_RLS);
+		case AS_EXTENSION:
+			return become(extension_owner(), 0);
+		case AS_CALLER:
+			break;
+	}
+	GetUserIdAndSecContext(&unchanged.user, &unchanged.security_context);
+	return unchanged;
+}
+
 static void
 kept_plan_free(KeptPlan *kept)
 {
@@ -123,16 +187,18 @@ kept_plan_free(KeptPlan *kept)
 }
 
 /*
- * The statement's plan for the table as it is now.  Needs an SPI connection.
+ * The statement's plan for the table as it is now, which is NULL for a
+ * statement on our own tables.  Needs an SPI connection.
  */
 static KeptPlan *
 kept_plan(Statement *statement, const WorkspacesTable *table)
 {
 	KeptPlan   *kept = statement->kept;
+	uint64		generation = table ? table->generation : 0;
 	MemoryContext context;
 	MemoryContext caller_context;
 
-	if (kept != NULL && kept->generation == table->generation)
+	if (kept != NULL && kept->generation == generation)
 		return kept;
 
 	if (kept != NULL)
@@ -155,11 +221,12 @@ kept_plan(Statement *statement, const WorkspacesTable *table)
 	kept = palloc0_object(KeptPlan);
 	kept->context = context;
 	kept->statement = statement;
-	kept->generation = table->generation;
-	kept->live_when = table->live_when ? pstrdup(table->live_when) : NULL;
+	kept->generation = generation;
+	kept->live_when = table && table->live_when ? pstrdup(table->live_when) : NULL;
 	MemoryContextSwitchTo(caller_context);
 
-	kept->plan = SPI_prepare_params(statement_text(statement->text, table->name),
+	kept->plan = SPI_prepare_params(table ? statement_text(statement->text, table->name) :
+									statement->text,
 									statement_parser_setup, kept,
 									statement->cursor_options);
 	if (kept->plan == NULL)
@@ -189,6 +256,7 @@ static uint64
 execute(Statement *statement, const WorkspacesTable *table,
 		const NullableDatum *args, DestReceiver *dest)
 {
+	Identity	caller = enter_role(statement, table);
 	KeptPlan   *kept = kept_plan(statement, table);
 	ParamListInfo params = NULL;
 	SPIExecuteOptions options = {0};
@@ -220,6 +288,7 @@ execute(Statement *statement, const WorkspacesTable *table,
 		kept_plan_release(kept);
 	}
 	PG_END_TRY();
+	become_again(caller);
 
 	if (result < 0)
 		elog(ERROR, "could not run \"%s\": %s",
@@ -244,6 +313,24 @@ statement_run(Statement *statement, const WorkspacesTable *table,
 	return rows;
 }
 
+/* Copy row n of SPI_tuptable into row[], in the caller's memory. */
+static void
+copy_row(uint64 n, NullableDatum *row)
+{
+	TupleDesc	tupdesc = SPI_tuptable->tupdesc;
+
+	for (int i = 0; i < tupdesc->natts; i++)
+	{
+		Form_pg_attribute attr = TupleDescAttr(tupdesc, i);
+
+		row[i].value = SPI_getbinval(SPI_tuptable->vals[n], tupdesc, i + 1,
+									 &row[i].isnull);
+		if (!row[i].isnull)
+			row[i].value = SPI_datumTransfer(row[i].value,
+											 attr->attbyval, attr->attlen);
+	}
+}
+
 /*
  * statement_fetch
  *		Run a statement that returns at most one row.  False: no row.
@@ -258,22 +345,39 @@ statement_fetch(Statement *statement, const WorkspacesTable *table,
 	SPI_connect();
 	found = execute(statement, table, args, NULL) > 0;
 	if (found)
-	{
-		TupleDesc	tupdesc = SPI_tuptable->tupdesc;
-
-		for (int i = 0; i < tupdesc->natts; i++)
-		{
-			Form_pg_attribute attr = TupleDescAttr(tupdesc, i);
-
-			row[i].value = SPI_getbinval(SPI_tuptable->vals[0], tupdesc, i + 1,
-										 &row[i].isnull);
-			if (!row[i].isnull)
-				row[i].value = SPI_datumTransfer(row[i].value,
-												 attr->attbyval, attr->attlen);
-		}
-	}
+		copy_row(0, row);
 	SPI_finish();
 	return found;
+}
+
+/*
+ * statement_fetch_all
+ *		Run a statement that returns few rows.  Each is an array of
+ *		NullableDatum in the caller's memory, as is the list of them.
+ */
+List *
+statement_fetch_all(Statement *statement, const WorkspacesTable *table,
+					const NullableDatum *args)
+{
+	MemoryContext context = CurrentMemoryContext;
+	List	   *rows = NIL;
+	uint64		count;
+
+	SPI_connect();
+	count = execute(statement, table, args, NULL);
+	for (uint64 n = 0; n < count; n++)
+	{
+		NullableDatum *row = (NullableDatum *)
+			SPI_palloc(sizeof(NullableDatum) * SPI_tuptable->tupdesc->natts);
+		MemoryContext spi_context;
+
+		copy_row(n, row);
+		spi_context = MemoryContextSwitchTo(context);
+		rows = lappend(rows, row);
+		MemoryContextSwitchTo(spi_context);
+	}
+	SPI_finish();
+	return rows;
 }
 
 /*
@@ -290,6 +394,7 @@ statement_rows(Statement *statement, const WorkspacesTable *table)
 	CachedPlan *cached;
 	double		rows = -1;
 
+	Assert(statement->role == AS_CALLER);
 	SPI_connect();
 	kept = kept_plan(statement, table);
 	cached = SPI_plan_get_cached_plan(kept->plan);

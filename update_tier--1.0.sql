@@ -149,6 +149,366 @@ COMMENT ON FUNCTION update_tier.counts() IS
 
 
 --
+-- Rollouts: state
+--
+-- The state machine is in the constraints; who reads and writes is in C.
+-- Moments that will not come are infinity, so that the phase is a matter of
+-- comparing.
+--
+
+CREATE TABLE update_tier.policy (
+    package        text     NOT NULL PRIMARY KEY
+        CONSTRAINT package_length CHECK (octet_length(package) BETWEEN 1 AND 1024),
+    soak           interval CONSTRAINT soak_is_not_negative CHECK (soak >= '0'),
+    min_successes  integer  CONSTRAINT min_successes_is_positive CHECK (min_successes > 0),
+    max_failures   integer  CONSTRAINT max_failures_is_not_negative CHECK (max_failures >= 0),
+    max_in_flight  integer  CONSTRAINT max_in_flight_is_positive CHECK (max_in_flight > 0),
+    max_attempts   integer  CONSTRAINT max_attempts_is_positive CHECK (max_attempts > 0),
+    lease          interval CONSTRAINT lease_is_positive CHECK (lease > '0'),
+    auto_promote   boolean,
+    require_canary boolean
+);
+COMMENT ON TABLE update_tier.policy IS
+'Settings that rollouts copy when they start. NULL: as for package ''*'', and there: the built-in default. Written by update_tier.set_policy.';
+
+CREATE SEQUENCE update_tier.rollout_id;
+CREATE SEQUENCE update_tier.rollout_ordinal;
+CREATE SEQUENCE update_tier.execution_token;
+CREATE SEQUENCE update_tier.event_id;
+
+CREATE TABLE update_tier.rollout (
+    id                      bigint      NOT NULL PRIMARY KEY
+        DEFAULT pg_catalog.nextval('update_tier.rollout_id'),
+    package                 text        NOT NULL
+        CONSTRAINT package_length CHECK (octet_length(package) BETWEEN 1 AND 1024),
+    version                 text        NOT NULL
+        CONSTRAINT version_length CHECK (octet_length(version) BETWEEN 1 AND 1024),
+    ordinal                 bigint      NOT NULL CONSTRAINT one_newest UNIQUE
+        DEFAULT pg_catalog.nextval('update_tier.rollout_ordinal'),
+    phase                   text        NOT NULL
+        CONSTRAINT phase_is_known CHECK (phase IN
+            ('queued', 'canary', 'soaking', 'promoted', 'halted', 'aborted', 'superseded')),
+    soak                    interval    NOT NULL CONSTRAINT soak_is_not_negative CHECK (soak >= '0'),
+    min_successes           integer     NOT NULL CONSTRAINT min_successes_is_positive CHECK (min_successes > 0),
+    max_failures            integer     NOT NULL CONSTRAINT max_failures_is_not_negative CHECK (max_failures >= 0),
+    max_in_flight           integer     NOT NULL CONSTRAINT max_in_flight_is_positive CHECK (max_in_flight > 0),
+    max_attempts            integer     NOT NULL CONSTRAINT max_attempts_is_positive CHECK (max_attempts > 0),
+    lease                   interval    NOT NULL CONSTRAINT lease_is_positive CHECK (lease > '0'),
+    auto_promote            boolean     NOT NULL,
+    require_canary          boolean     NOT NULL,
+    turn_at                 timestamptz NOT NULL DEFAULT 'infinity',
+    soak_ends_at            timestamptz NOT NULL DEFAULT 'infinity',
+    superseded_at           timestamptz NOT NULL DEFAULT 'infinity',
+    halts_at                timestamptz NOT NULL DEFAULT 'infinity',
+    promoted_at             timestamptz NOT NULL DEFAULT 'infinity',
+    changed_at              timestamptz NOT NULL,
+    canary_succeeded        integer     NOT NULL DEFAULT 0,
+    canary_failed           integer     NOT NULL DEFAULT 0,
+    canary_acknowledged     integer     NOT NULL DEFAULT 0,
+    canary_in_flight        integer     NOT NULL DEFAULT 0,
+    canary_position         uuid,
+    production_succeeded    integer     NOT NULL DEFAULT 0,
+    production_failed       integer     NOT NULL DEFAULT 0,
+    production_acknowledged integer     NOT NULL DEFAULT 0,
+    production_in_flight    integer     NOT NULL DEFAULT 0,
+    production_position     uuid,
+    related                 text,
+    reason                  text,
+    CONSTRAINT package_version UNIQUE (package, version),
+    CONSTRAINT canary_counters CHECK (
+        canary_succeeded >= 0 AND canary_in_flight >= 0 AND
+        canary_acknowledged BETWEEN 0 AND canary_failed),
+    CONSTRAINT production_counters CHECK (
+        production_succeeded >= 0 AND production_in_flight >= 0 AND
+        production_acknowledged BETWEEN 0 AND production_failed),
+    CONSTRAINT budget CHECK (canary_in_flight + production_in_flight <= max_in_flight),
+    CONSTRAINT too_many_failures_halt CHECK (
+        phase NOT IN ('canary', 'soaking', 'promoted') OR
+        (canary_failed - canary_acknowledged <= max_failures AND
+         production_failed - production_acknowledged <= max_failures)),
+    CONSTRAINT soaking_has_evidence CHECK (
+        phase <> 'soaking' OR NOT require_canary OR canary_succeeded >= min_successes),
+    CONSTRAINT promoted_has_a_date CHECK (phase <> 'promoted' OR promoted_at < 'infinity')
+);
+CREATE UNIQUE INDEX rollout_one_runs ON update_tier.rollout (package)
+    WHERE phase IN ('canary', 'soaking');
+CREATE UNIQUE INDEX rollout_one_queued ON update_tier.rollout (package)
+    WHERE phase = 'queued';
+CREATE INDEX rollout_can_change ON update_tier.rollout (package, ordinal)
+    WHERE phase IN ('queued', 'canary', 'soaking', 'promoted');
+CREATE INDEX rollout_was_promoted ON update_tier.rollout (package, promoted_at)
+    WHERE phase IN ('soaking', 'promoted', 'superseded');
+COMMENT ON TABLE update_tier.rollout IS
+'One row for each version of a package. Read it through update_tier.status: phase is the one at the time of writing, from which update_tier.phase_at tells the present one.';
+
+CREATE TABLE update_tier.execution (
+    rollout           bigint      NOT NULL REFERENCES update_tier.rollout ON DELETE CASCADE,
+    workspace         uuid        NOT NULL,
+    tier              text        NOT NULL CONSTRAINT canary_or_production CHECK (update_tier.is_valid(tier)),
+    attempt           integer     NOT NULL CONSTRAINT attempt_is_positive CHECK (attempt > 0),
+    token             bigint      NOT NULL CONSTRAINT one_token UNIQUE,
+    state             text        NOT NULL
+        CONSTRAINT state_is_known CHECK (state IN ('claimed', 'succeeded', 'failed', 'error', 'expired')),
+    lease_until       timestamptz NOT NULL,
+    changed_at        timestamptz NOT NULL,
+    due               boolean     NOT NULL,
+    evidence          text        CONSTRAINT evidence_is_known CHECK (evidence IN ('succeeded', 'failed')),
+    evidence_tier     text        CONSTRAINT evidence_canary_or_production CHECK (update_tier.is_valid(evidence_tier)),
+    acknowledged      boolean     NOT NULL DEFAULT false,
+    installed_version text,
+    detail            text,
+    PRIMARY KEY (rollout, workspace),
+    CONSTRAINT evidence_has_a_tier CHECK ((evidence IS NULL) = (evidence_tier IS NULL)),
+    CONSTRAINT success_is_evidence CHECK (state <> 'succeeded' OR evidence = 'succeeded'),
+    CONSTRAINT failure_is_evidence CHECK (state <> 'failed' OR evidence = 'failed'),
+    CONSTRAINT success_is_not_due CHECK (NOT due OR evidence IS DISTINCT FROM 'succeeded'),
+    CONSTRAINT claimed_is_not_due CHECK (NOT due OR state <> 'claimed'),
+    CONSTRAINT only_failures_are_acknowledged CHECK (NOT acknowledged OR evidence = 'failed')
+);
+CREATE INDEX execution_leased ON update_tier.execution (rollout, lease_until) WHERE state = 'claimed';
+CREATE INDEX execution_due ON update_tier.execution (rollout, token) WHERE due;
+CREATE INDEX execution_failed ON update_tier.execution (rollout) WHERE evidence = 'failed';
+COMMENT ON TABLE update_tier.execution IS
+'One row for each workspace that a rollout was claimed for: the present attempt, and what is known of the workspace so far (evidence).';
+
+CREATE TABLE update_tier.event (
+    id        bigint      NOT NULL PRIMARY KEY DEFAULT pg_catalog.nextval('update_tier.event_id'),
+    at        timestamptz NOT NULL,
+    actor     text        NOT NULL,
+    kind      text        NOT NULL,
+    package   text        NOT NULL,
+    version   text,
+    workspace uuid,
+    token     bigint,
+    detail    text
+);
+CREATE INDEX event_token ON update_tier.event (token) WHERE token IS NOT NULL;
+CREATE INDEX event_at ON update_tier.event (at);
+COMMENT ON TABLE update_tier.event IS
+'What happened to rollouts, appended to only: when, who (actor is the role), what, and why.';
+
+ALTER SEQUENCE update_tier.rollout_id OWNED BY update_tier.rollout.id;
+ALTER SEQUENCE update_tier.rollout_ordinal OWNED BY update_tier.rollout.ordinal;
+ALTER SEQUENCE update_tier.execution_token OWNED BY update_tier.execution.token;
+ALTER SEQUENCE update_tier.event_id OWNED BY update_tier.event.id;
+
+SELECT pg_catalog.pg_extension_config_dump('update_tier.policy', '');
+SELECT pg_catalog.pg_extension_config_dump('update_tier.rollout', '');
+SELECT pg_catalog.pg_extension_config_dump('update_tier.execution', '');
+SELECT pg_catalog.pg_extension_config_dump('update_tier.event', '');
+SELECT pg_catalog.pg_extension_config_dump('update_tier.rollout_id', '');
+SELECT pg_catalog.pg_extension_config_dump('update_tier.rollout_ordinal', '');
+SELECT pg_catalog.pg_extension_config_dump('update_tier.execution_token', '');
+SELECT pg_catalog.pg_extension_config_dump('update_tier.event_id', '');
+
+
+--
+-- Rollouts: functions
+--
+-- None of them is for everybody: those that change something, nor those that
+-- tell of workspaces, which they read as the table's owner.
+--
+
+CREATE FUNCTION update_tier.phase_at(
+    phase         text,
+    needs_canary  boolean,
+    turn_at       timestamptz,
+    soak_ends_at  timestamptz,
+    superseded_at timestamptz,
+    halts_at      timestamptz,
+    at            timestamptz)
+RETURNS text
+AS 'MODULE_PATHNAME', 'update_tier_phase_at'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION update_tier.phase_at(text, boolean, timestamptz, timestamptz, timestamptz, timestamptz, timestamptz) IS
+'The phase of a rollout at a moment, from its stored row; needs_canary: too few canaries have succeeded so far. Errors: 22023 unknown phase.';
+
+CREATE FUNCTION update_tier.set_policy(
+    package        text     DEFAULT '*',
+    soak           interval DEFAULT NULL,
+    min_successes  integer  DEFAULT NULL,
+    max_failures   integer  DEFAULT NULL,
+    max_in_flight  integer  DEFAULT NULL,
+    max_attempts   integer  DEFAULT NULL,
+    lease          interval DEFAULT NULL,
+    auto_promote   boolean  DEFAULT NULL,
+    require_canary boolean  DEFAULT NULL)
+RETURNS void
+AS 'MODULE_PATHNAME', 'update_tier_set_policy'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100;
+COMMENT ON FUNCTION update_tier.set_policy(text, interval, integer, integer, integer, integer, interval, boolean, boolean) IS
+'Settings for the rollouts of a package that start from now on; package ''*'': for all that have none of their own. NULL leaves a setting as it is. A day of an interval is 24 hours, a month 30 days. Errors: 22023 nonsense, 22004 package NULL.';
+
+CREATE FUNCTION update_tier.start(package text, version text) RETURNS text
+AS 'MODULE_PATHNAME', 'update_tier_start'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100;
+COMMENT ON FUNCTION update_tier.start(text, text) IS
+'Registers a version of a package and returns its phase; one that is known already is left as it is. Errors: 22023 empty or longer than 1024 bytes, 22004 NULL.';
+
+CREATE FUNCTION update_tier.is_open(package text, version text, tier text) RETURNS boolean
+AS 'MODULE_PATHNAME', 'update_tier_is_open'
+LANGUAGE C STABLE PARALLEL SAFE COST 100;
+COMMENT ON FUNCTION update_tier.is_open(text, text, text) IS
+'Whether a version is open to a tier now. False for a NULL package or version; an unknown version is open to canaries only. Errors: 23514 not a tier.';
+
+CREATE FUNCTION update_tier.allows(package text, version text, workspace uuid) RETURNS boolean
+AS 'MODULE_PATHNAME', 'update_tier_allows'
+LANGUAGE C STABLE PARALLEL SAFE COST 100;
+COMMENT ON FUNCTION update_tier.allows(text, text, uuid) IS
+'Whether a workspace may get a version now: open to its tier, live, not leased, not done, attempts left. False for NULL or unknown. Errors: 55000 no table attached.';
+
+CREATE FUNCTION update_tier.explain(package text, version text, workspace uuid) RETURNS text
+AS 'MODULE_PATHNAME', 'update_tier_explain'
+LANGUAGE C STABLE PARALLEL SAFE COST 100;
+COMMENT ON FUNCTION update_tier.explain(text, text, uuid) IS
+'One line: why update_tier.allows says what it says. Errors: 55000 no table attached.';
+
+CREATE FUNCTION update_tier.claim(package text, version text, workspace uuid) RETURNS bigint
+AS 'MODULE_PATHNAME', 'update_tier_claim'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100;
+COMMENT ON FUNCTION update_tier.claim(text, text, uuid) IS
+'Leases a workspace for applying a version: a token for update_tier.report, or NULL where update_tier.allows would be false or max_in_flight leases are out. Starts the rollout if need be. Errors: 22023 empty or too long, 22004 package or version NULL, 55000 no table attached.';
+
+CREATE FUNCTION update_tier.claim_batch(
+    package        text,
+    version        text,
+    max_claims     integer DEFAULT 25,
+    OUT workspace  uuid,
+    OUT tier       @extschema@.update_tier,
+    OUT attempt    integer,
+    OUT token      bigint)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'update_tier_claim_batch'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100 ROWS 25;
+COMMENT ON FUNCTION update_tier.claim_batch(text, text, integer) IS
+'Leases the next workspaces of the fleet, canaries before production, first attempts before further ones. Looks at a bounded number of workspaces behind the last one it looked at, and comes round. Errors: 22023 negative max_claims, empty or too long, 22004 NULL, 55000 no table attached.';
+
+CREATE FUNCTION update_tier.report(
+    token             bigint,
+    outcome           text,
+    installed_version text DEFAULT NULL,
+    detail            text DEFAULT NULL)
+RETURNS text
+AS 'MODULE_PATHNAME', 'update_tier_report'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100;
+COMMENT ON FUNCTION update_tier.report(bigint, text, text, text) IS
+'Reports what became of a claim: succeeded, failed (applied, and bad) or error (nobody knows). An installed_version other than the rollout''s makes it an error. Returns the phase. The same report again changes nothing; a report for an attempt that was replaced is logged with a WARNING and not counted. Errors: P0002 unknown token, 22023 unknown outcome, 22004 NULL, 55000 better than reported before.';
+
+CREATE FUNCTION update_tier.promote(package text, version text, reason text DEFAULT NULL) RETURNS text
+AS 'MODULE_PATHNAME', 'update_tier_promote'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100;
+COMMENT ON FUNCTION update_tier.promote(text, text, text) IS
+'Ends a soak: the version is open to production. Returns the phase. Errors: P0002 unknown rollout, 55000 it does not soak.';
+
+CREATE FUNCTION update_tier.halt(package text, version text, reason text DEFAULT NULL) RETURNS text
+AS 'MODULE_PATHNAME', 'update_tier_halt'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100;
+COMMENT ON FUNCTION update_tier.halt(text, text, text) IS
+'Stops a version: nobody gets it until somebody resumes or retries it. Returns the phase. Errors: P0002 unknown rollout, 55000 it has ended.';
+
+CREATE FUNCTION update_tier.resume(package text, version text, reason text DEFAULT NULL) RETURNS text
+AS 'MODULE_PATHNAME', 'update_tier_resume'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100;
+COMMENT ON FUNCTION update_tier.resume(text, text, text) IS
+'Lets a halted version go on: the failures so far are acknowledged and the soak starts again; never promotes. Returns the phase. Errors: P0002 unknown rollout, 55000 it has ended, or a newer version has taken its place.';
+
+CREATE FUNCTION update_tier.abort(package text, version text, reason text DEFAULT NULL) RETURNS text
+AS 'MODULE_PATHNAME', 'update_tier_abort'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100;
+COMMENT ON FUNCTION update_tier.abort(text, text, text) IS
+'Ends a rollout. Returns the phase. Errors: P0002 unknown rollout.';
+
+CREATE FUNCTION update_tier.retry(package text, version text, reason text DEFAULT NULL) RETURNS text
+AS 'MODULE_PATHNAME', 'update_tier_retry'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100;
+COMMENT ON FUNCTION update_tier.retry(text, text, text) IS
+'Starts a halted, aborted or superseded version again as the newest, with the policy of now and all its evidence cleared. Returns the phase. Errors: P0002 unknown rollout, 55000 it has not ended.';
+
+CREATE FUNCTION update_tier.promoted_version(package text) RETURNS text
+AS 'MODULE_PATHNAME', 'update_tier_promoted_version'
+LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100;
+COMMENT ON FUNCTION update_tier.promoted_version(text) IS
+'The version promoted last that was not halted or aborted since: what to roll back to. NULL if there is none.';
+
+CREATE FUNCTION update_tier.progress(
+    package       text,
+    version       text,
+    OUT tier       @extschema@.update_tier,
+    OUT workspaces bigint,
+    OUT succeeded  bigint,
+    OUT failed     bigint,
+    OUT in_flight  bigint,
+    OUT remaining  bigint)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'update_tier_progress'
+LANGUAGE C STABLE PARALLEL SAFE COST 10000 ROWS 2;
+COMMENT ON FUNCTION update_tier.progress(text, text) IS
+'How far a rollout is, per tier; counts the fleet. workspaces and remaining: by present tier, live ones; remaining are neither done, nor leased, nor out of attempts. The others: by tier when claimed. Errors: P0002 unknown rollout, 22004 NULL, 55000 no table attached.';
+
+CREATE FUNCTION update_tier.prune(older_than interval) RETURNS bigint
+AS 'MODULE_PATHNAME', 'update_tier_prune'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
+COMMENT ON FUNCTION update_tier.prune(interval) IS
+'Deletes rollouts that were superseded or aborted longer ago than that, with their executions, and events older than that; never what update_tier.promoted_version names. Returns the number of rollouts. Errors: 22023 negative, 22004 NULL.';
+
+REVOKE EXECUTE ON FUNCTION
+    update_tier.set_policy(text, interval, integer, integer, integer, integer, interval, boolean, boolean),
+    update_tier.start(text, text),
+    update_tier.is_open(text, text, text),
+    update_tier.allows(text, text, uuid),
+    update_tier.explain(text, text, uuid),
+    update_tier.claim(text, text, uuid),
+    update_tier.claim_batch(text, text, integer),
+    update_tier.report(bigint, text, text, text),
+    update_tier.promote(text, text, text),
+    update_tier.halt(text, text, text),
+    update_tier.resume(text, text, text),
+    update_tier.abort(text, text, text),
+    update_tier.retry(text, text, text),
+    update_tier.promoted_version(text),
+    update_tier.progress(text, text),
+    update_tier.prune(interval)
+FROM PUBLIC;
+
+-- What an operator watches: what needs attention first.  Reads rollouts and
+-- leases, never the fleet.
+CREATE VIEW update_tier.status AS
+SELECT r.package,
+       r.version,
+       r.present AS phase,
+       r.canary_succeeded,
+       r.canary_failed,
+       COALESCE(l.canary, 0) AS canary_in_flight,
+       r.production_succeeded,
+       r.production_failed,
+       COALESCE(l.production, 0) AS production_in_flight,
+       CASE WHEN r.present = 'soaking' AND r.soak_ends_at < 'infinity' THEN r.soak_ends_at END AS soak_ends_at,
+       CASE r.present
+            WHEN 'halted' THEN pg_catalog.format('halted: %s', COALESCE(
+                CASE WHEN r.phase = 'halted' THEN r.reason ELSE 'a lease of a last attempt expired' END, 'no reason given'))
+            WHEN 'canary' THEN pg_catalog.format('%s of %s canary successes', r.canary_succeeded, r.min_successes)
+            WHEN 'soaking' THEN CASE WHEN r.soak_ends_at = 'infinity' THEN 'waiting for approval' ELSE 'soaking' END
+            WHEN 'queued' THEN pg_catalog.format('queued behind %s', r.related)
+            WHEN 'superseded' THEN pg_catalog.format('superseded by %s', r.related)
+       END AS waits_for,
+       r.reason,
+       r.changed_at
+  FROM (SELECT *, update_tier.phase_at(phase, require_canary AND canary_succeeded < min_successes,
+                                       turn_at, soak_ends_at, superseded_at, halts_at, now()) AS present
+          FROM update_tier.rollout) AS r
+  LEFT JOIN (SELECT rollout,
+                    count(*) FILTER (WHERE tier = 'canary') AS canary,
+                    count(*) FILTER (WHERE tier = 'production') AS production
+               FROM update_tier.execution
+              WHERE state = 'claimed' AND lease_until > now()
+              GROUP BY rollout) AS l ON l.rollout = r.id
+ ORDER BY pg_catalog.array_position(ARRAY['halted', 'soaking', 'canary', 'queued', 'promoted', 'aborted', 'superseded'], r.present),
+          r.changed_at DESC, r.package, r.version;
+COMMENT ON VIEW update_tier.status IS
+'A row for each rollout, what needs attention first: its phase, counts per tier, when its soak ends, what it waits for, and the reason given with the last verb.';
+
+
+--
 -- Attach "workspaces", where there is one beside us
 --
 

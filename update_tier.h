@@ -13,6 +13,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* ---- tier.c: the tiers, in rollout order ---- */
 
@@ -29,12 +30,49 @@ extern const char *const tier_names[TIER_COUNT];
 extern bool tier_parse(const char *value, size_t length, Tier *tier);
 extern const char *tier_near_miss(const char *value, size_t length);
 
+/* ---- phase.c: the phase of a rollout ---- */
+
+typedef enum Phase
+{
+	PHASE_QUEUED,				/* waits behind one that soaks */
+	PHASE_CANARY,				/* open to canaries */
+	PHASE_SOAKING,				/* enough canaries succeeded */
+	PHASE_PROMOTED,				/* open to everybody */
+	PHASE_HALTED,				/* stopped, until somebody decides */
+	PHASE_ABORTED,				/* ended by an operator */
+	PHASE_SUPERSEDED			/* ended by a newer version */
+} Phase;
+
+#define PHASE_COUNT	7
+
+extern const char *const phase_names[PHASE_COUNT];
+
+/*
+ * What decides about the phase.  Moments are microseconds since whenever;
+ * one that will not come is INT64_MAX (a timestamptz of infinity).
+ */
+typedef struct Timeline
+{
+	Phase		phase;			/* when the row was written */
+	bool		needs_canary;	/* too few canaries have succeeded so far */
+	int64_t		turn_at;		/* queued: when it gets its turn */
+	int64_t		soak_ends_at;
+	int64_t		superseded_at;	/* promoted: when a newer one takes over */
+	int64_t		halts_at;		/* one failure too many, unless reported */
+} Timeline;
+
+extern bool phase_parse(const char *name, Phase *phase);
+extern Phase phase_at(const Timeline *timeline, int64_t moment);
+extern bool phase_runs(Phase phase);
+extern bool phase_open(Phase phase, Tier tier);
+
 #ifdef POSTGRES_H
 
 #include "executor/spi.h"
 #include "parser/parse_node.h"
 #include "storage/lockdefs.h"
 #include "utils/rel.h"
+#include "utils/timestamp.h"
 
 /* Fixed names.  The column's name is also the domain's and the schema's. */
 #define MACHINERY_SCHEMA	"update_tier"
@@ -64,6 +102,7 @@ typedef struct WorkspacesTable
 	uint64		generation;		/* of relid, name and live_when */
 	Oid			attached_oid;	/* update_tier.attached itself */
 	Oid			relid;			/* the workspaces table */
+	Oid			owner;			/* its owner */
 	char	   *name;			/* its qualified, quoted name */
 	char	   *live_when;		/* canonical condition, or NULL: all rows */
 } WorkspacesTable;
@@ -91,14 +130,23 @@ extern int	enter_canonical_settings(void);
 
 /* ---- statement.c: the one place that runs kept SPI plans ---- */
 
-#define STATEMENT_MAX_ARGS	3
+#define STATEMENT_MAX_ARGS	32
+
+/* With whose rights a statement runs. */
+typedef enum StatementRole
+{
+	AS_CALLER,					/* and under the caller's row-level security */
+	AS_TABLE_OWNER,				/* of the workspaces table, as a foreign-key check */
+	AS_EXTENSION				/* as the owner of the extension's own tables */
+} StatementRole;
 
 /*
- * A statement over the attached table, kept as a plan for the session.
+ * A statement kept as a plan for the session, over the attached table or
+ * over the extension's own.
  *
- * "text" names the table as $table and the condition on live rows as the
- * column $live; everything else in it is schema-qualified, operators
- * included.  The last fields belong to statement.c.
+ * "text" names the attached table as $table and the condition on live rows
+ * as the column $live; everything else in it is schema-qualified, operators
+ * included.  The last field belongs to statement.c.
  */
 typedef struct Statement
 {
@@ -106,15 +154,95 @@ typedef struct Statement
 	int			nargs;
 	Oid			argtypes[STATEMENT_MAX_ARGS];
 	bool		read_only;
+	StatementRole role;
 	int			cursor_options;
 	struct KeptPlan *kept;
 } Statement;
+
+/* To act as somebody else for a moment; see become(). */
+typedef struct Identity
+{
+	Oid			user;
+	int			security_context;
+} Identity;
+
+extern Identity become(Oid role, int flags);
+extern void become_again(Identity caller);
+extern Oid	extension_owner(void);
 
 extern uint64 statement_run(Statement *statement, const WorkspacesTable *table,
 							const NullableDatum *args, DestReceiver *dest);
 extern bool statement_fetch(Statement *statement, const WorkspacesTable *table,
 							const NullableDatum *args, NullableDatum *row);
+extern List *statement_fetch_all(Statement *statement, const WorkspacesTable *table,
+								 const NullableDatum *args);
 extern double statement_rows(Statement *statement, const WorkspacesTable *table);
+
+/* ---- rollout.c: rollouts and what decides about them ---- */
+
+/* One row of update_tier.rollout.  Moments that will not come are DT_NOEND. */
+typedef struct Rollout
+{
+	int64		id;
+	char	   *package;
+	char	   *version;
+	int64		ordinal;		/* the newest of a package has the highest */
+	Timeline	timeline;
+	int64		soak;			/* microseconds */
+	int64		lease;			/* microseconds */
+	int32		min_successes;
+	int32		max_failures;
+	int32		max_in_flight;
+	int32		max_attempts;
+	bool		auto_promote;
+	bool		require_canary;
+	TimestampTz promoted_at;
+	TimestampTz changed_at;		/* its latest stamp */
+	int32		succeeded[TIER_COUNT];	/* workspaces */
+	int32		failed[TIER_COUNT]; /* workspaces */
+	int32		acknowledged[TIER_COUNT];	/* of the failed, by resume */
+	int32		in_flight[TIER_COUNT];	/* leases, as of the last settling */
+	NullableDatum position[TIER_COUNT]; /* where claim_batch looks on */
+	char	   *related;		/* version it waits for or was replaced by */
+	char	   *reason;			/* of the last verb or halt */
+	bool		dirty;			/* differs from the row */
+} Rollout;
+
+/* A package under its lock, with the rollouts that can still change. */
+typedef struct Package
+{
+	char	   *name;
+	TimestampTz now;			/* at which gates are read */
+	TimestampTz stamp;			/* for what is written; never before any other */
+	List	   *rollouts;		/* of Rollout *, oldest first */
+} Package;
+
+#define NO_DATUM	((NullableDatum) {.isnull = true})
+
+extern NullableDatum text_value(const char *value);
+extern NullableDatum int64_value(int64 value);
+extern char *name_argument(NullableDatum value, const char *argument);
+extern char *optional_text(NullableDatum value);
+extern TimestampTz moment_after(TimestampTz moment, int64 microseconds);
+
+extern Package *package_lock(const char *name);
+extern Rollout *package_find(Package *package, const char *version);
+extern Rollout *package_start(Package *package, const char *version);
+extern void package_save(Package *package);
+extern Rollout *rollout_read(const char *package, const char *version);
+extern Rollout *rollout_soaking(const char *package, TimestampTz moment);
+extern Rollout *rollout_by_id(int64 id);
+extern void rollout_evidence_changed(Package *package, Rollout *rollout);
+extern void refuse_unknown_rollout(const char *package, const char *version);
+extern void event_add(Package *package, const Rollout *rollout, const char *kind,
+					  NullableDatum workspace, NullableDatum token, const char *detail);
+
+/* ---- execution.c: claims, reports, and the gates ---- */
+
+extern void executions_expire(Package *package, Rollout *rollout);
+extern void executions_acknowledge(Rollout *rollout);
+extern void executions_clear(Package *package, Rollout *rollout);
+extern void executions_predict_halt(Rollout *rollout);
 
 /* ---- every difference between server versions ---- */
 

@@ -10,6 +10,7 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "access/parallel.h"
 #include "access/relscan.h"
 #include "access/table.h"
@@ -191,6 +192,9 @@ load_attached_table(bool missing_ok)
 	Oid			attached_oid;
 	AttachedRow row = {InvalidOid, NULL};
 	char	   *name = NULL;
+	HeapTuple	tuple;
+	char		relkind;
+	Oid			owner;
 	uint64		heard_before;
 
 	if (!callbacks_registered)
@@ -218,6 +222,24 @@ load_attached_table(bool missing_ok)
 				 errhint(ATTACH_HINT)));
 	}
 
+	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(row.relid));
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for relation %u", row.relid);
+	relkind = ((Form_pg_class) GETSTRUCT(tuple))->relkind;
+	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+	ReleaseSysCache(tuple);
+
+	/* A rule can turn an empty table into a view, up to version 15. */
+	if (relkind != RELKIND_RELATION && relkind != RELKIND_PARTITIONED_TABLE)
+	{
+		if (missing_ok)
+			return false;
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the attached relation %s is no longer a table", name),
+				 errhint("Detach it with update_tier.detach(), and attach a table.")));
+	}
+
 	if (!has_column(row.relid, ID_COLUMN, UUIDOID, missing_ok) ||
 		!has_column(row.relid, TIER_COLUMN, tier_domain_oid(), missing_ok))
 		return false;
@@ -240,6 +262,7 @@ load_attached_table(bool missing_ok)
 		attached_table.generation++;
 	}
 	attached_table.attached_oid = attached_oid;
+	attached_table.owner = owner;
 
 	/* News that came while we looked may be of what we had read already. */
 	attached_table.valid = (changes_heard == heard_before);

@@ -1,0 +1,1276 @@
+/*-------------------------------------------------------------------------
+ *
+ * execution.c
+ *	  Workspaces getting a version: the gates, claims, and reports.
+ *
+ * An execution is a rollout's dealings with one workspace.  A claim makes an
+ * attempt: it leases the workspace to whoever applies the update, and a
+ * report ends the attempt.  What is known of the workspace so far, over all
+ * attempts, is its evidence: none, succeeded, or failed.
+ *
+ * An error, or a lease that expired, is no evidence: nobody knows.  But the
+ * last attempt that ends so counts as a failure, or an update that makes
+ * workspaces unreachable would never be stopped.
+ *
+ * The workspaces table is read as its owner, the way foreign-key checks do:
+ * an applier needs no right on it.  No row of it is locked; a workspace that
+ * is flipped or deleted just after it was looked at is one that was claimed
+ * a moment earlier.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "storage/lockdefs.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/uuid.h"
+
+#include "update_tier.h"
+
+PG_FUNCTION_INFO_V1(update_tier_is_open);
+PG_FUNCTION_INFO_V1(update_tier_allows);
+PG_FUNCTION_INFO_V1(update_tier_explain);
+PG_FUNCTION_INFO_V1(update_tier_claim);
+PG_FUNCTION_INFO_V1(update_tier_claim_batch);
+PG_FUNCTION_INFO_V1(update_tier_report);
+PG_FUNCTION_INFO_V1(update_tier_progress);
+
+typedef enum State
+{
+	STATE_CLAIMED,
+	STATE_SUCCEEDED,
+	STATE_ERROR,
+	STATE_FAILED,
+	STATE_EXPIRED
+} State;
+
+static const char *const state_names[] = {
+	[STATE_CLAIMED] = "claimed",
+	[STATE_SUCCEEDED] = "succeeded",
+	[STATE_ERROR] = "error",
+	[STATE_FAILED] = "failed",
+	[STATE_EXPIRED] = "expired"
+};
+
+typedef enum Evidence
+{
+	EVIDENCE_NONE,
+	EVIDENCE_SUCCEEDED,
+	EVIDENCE_FAILED
+} Evidence;
+
+/* A row of update_tier.execution. */
+typedef struct Execution
+{
+	int64		rollout;
+	Datum		workspace;
+	Tier		tier;			/* when it was claimed */
+	int32		attempt;
+	int64		token;
+	State		state;
+	TimestampTz lease_until;
+	Evidence	evidence;
+	Tier		evidence_tier;	/* when what the evidence is of was claimed */
+	bool		acknowledged;	/* the failure, by resume */
+	char	   *installed_version;
+	char	   *detail;
+} Execution;
+
+
+/* ---------------------------------------------------------------------
+ * Rows
+ * ---------------------------------------------------------------------
+ */
+
+/* In the order that execution_from_row() reads. */
+#define EXECUTION_COLUMNS \
+	" e.rollout, e.workspace, e.tier, e.attempt, e.token, e.state, e.lease_until," \
+	" e.evidence, e.evidence_tier, e.acknowledged, e.installed_version, e.detail "
+
+#define ONE_EXECUTION \
+	"SELECT" EXECUTION_COLUMNS "FROM update_tier.execution AS e" \
+	" WHERE e.rollout OPERATOR(pg_catalog.=) $1 AND e.workspace OPERATOR(pg_catalog.=) $2"
+
+static Statement load_execution = {
+	.text = ONE_EXECUTION,
+	.nargs = 2, .argtypes = {INT8OID, UUIDOID},
+	.role = AS_EXTENSION
+};
+
+static Statement peek_execution = {
+	.text = ONE_EXECUTION,
+	.nargs = 2, .argtypes = {INT8OID, UUIDOID},
+	.read_only = true, .role = AS_EXTENSION
+};
+
+static Statement load_execution_by_token = {
+	.text = "SELECT" EXECUTION_COLUMNS "FROM update_tier.execution AS e"
+	" WHERE e.token OPERATOR(pg_catalog.=) $1",
+	.nargs = 1, .argtypes = {INT8OID},
+	.role = AS_EXTENSION
+};
+
+static Statement load_expired = {
+	.text = "SELECT" EXECUTION_COLUMNS "FROM update_tier.execution AS e"
+	" WHERE e.rollout OPERATOR(pg_catalog.=) $1 AND e.state OPERATOR(pg_catalog.=) 'claimed'"
+	" AND e.lease_until OPERATOR(pg_catalog.<=) $2 ORDER BY e.lease_until",
+	.nargs = 2, .argtypes = {INT8OID, TIMESTAMPTZOID},
+	.role = AS_EXTENSION
+};
+
+/* Last attempts whose expiry would be one more failure, in that order. */
+static Statement load_last_attempts = {
+	.text = "SELECT e.tier, e.lease_until FROM update_tier.execution AS e"
+	" WHERE e.rollout OPERATOR(pg_catalog.=) $1 AND e.state OPERATOR(pg_catalog.=) 'claimed'"
+	" AND e.attempt OPERATOR(pg_catalog.>=) $2"
+	" AND (e.evidence IS DISTINCT FROM 'failed' OR e.acknowledged) ORDER BY e.lease_until",
+	.nargs = 2, .argtypes = {INT8OID, INT4OID},
+	.role = AS_EXTENSION
+};
+
+static Statement next_token = {
+	.text = "SELECT pg_catalog.nextval('update_tier.execution_token')",
+	.role = AS_EXTENSION
+};
+
+static Statement save_execution = {
+	.text = "INSERT INTO update_tier.execution (rollout, workspace, tier, attempt, token, state,"
+	" lease_until, changed_at, due, evidence, evidence_tier, acknowledged, installed_version, detail)"
+	" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
+	" ON CONFLICT (rollout, workspace) DO UPDATE SET tier = excluded.tier, attempt = excluded.attempt,"
+	" token = excluded.token, state = excluded.state, lease_until = excluded.lease_until,"
+	" changed_at = excluded.changed_at, due = excluded.due, evidence = excluded.evidence,"
+	" evidence_tier = excluded.evidence_tier, acknowledged = excluded.acknowledged,"
+	" installed_version = excluded.installed_version, detail = excluded.detail",
+	.nargs = 14,
+	.argtypes = {INT8OID, UUIDOID, TEXTOID, INT4OID, INT8OID, TEXTOID, TIMESTAMPTZOID,
+	TIMESTAMPTZOID, BOOLOID, TEXTOID, TEXTOID, BOOLOID, TEXTOID, TEXTOID},
+	.role = AS_EXTENSION
+};
+
+static Statement acknowledge = {
+	.text = "UPDATE update_tier.execution AS e SET acknowledged = true"
+	" WHERE e.rollout OPERATOR(pg_catalog.=) $1 AND e.evidence OPERATOR(pg_catalog.=) 'failed'"
+	" AND NOT e.acknowledged",
+	.nargs = 1, .argtypes = {INT8OID},
+	.role = AS_EXTENSION
+};
+
+static Statement load_leased = {
+	.text = "SELECT" EXECUTION_COLUMNS "FROM update_tier.execution AS e"
+	" WHERE e.rollout OPERATOR(pg_catalog.=) $1 AND e.state OPERATOR(pg_catalog.=) 'claimed'"
+	" ORDER BY e.token",
+	.nargs = 1, .argtypes = {INT8OID},
+	.role = AS_EXTENSION
+};
+
+static Statement delete_executions = {
+	.text = "DELETE FROM update_tier.execution AS e WHERE e.rollout OPERATOR(pg_catalog.=) $1",
+	.nargs = 1, .argtypes = {INT8OID},
+	.role = AS_EXTENSION
+};
+
+static Statement replaced_token = {
+	.text = "SELECT v.package, v.version FROM update_tier.event AS v"
+	" WHERE v.token OPERATOR(pg_catalog.=) $1 AND v.kind OPERATOR(pg_catalog.=) 'replaced' LIMIT 1",
+	.nargs = 1, .argtypes = {INT8OID},
+	.role = AS_EXTENSION
+};
+
+/* A workspace that is live: its tier. */
+#define LIVE_TIER \
+	"SELECT w.update_tier FROM $table AS w" \
+	" WHERE w.id OPERATOR(pg_catalog.=) $1 AND \"$live\""
+
+static Statement load_tier = {
+	.text = LIVE_TIER,
+	.nargs = 1, .argtypes = {UUIDOID},
+	.role = AS_TABLE_OWNER
+};
+
+static Statement peek_tier = {
+	.text = LIVE_TIER,
+	.nargs = 1, .argtypes = {UUIDOID},
+	.read_only = true, .role = AS_TABLE_OWNER
+};
+
+static Statement peek_any_canary = {
+	.text = "SELECT true FROM $table AS w"
+	" WHERE w.update_tier OPERATOR(pg_catalog.=) 'canary' AND \"$live\" LIMIT 1",
+	.read_only = true, .role = AS_TABLE_OWNER
+};
+
+static Tier
+tier_from_text(Datum value)
+{
+	return tier_argument((NullableDatum) {.value = value}, "stored update tier");
+}
+
+static Execution *
+execution_from_row(const NullableDatum *row)
+{
+	Execution  *execution = palloc0_object(Execution);
+	char	   *state = TextDatumGetCString(row[5].value);
+
+	execution->rollout = DatumGetInt64(row[0].value);
+	execution->workspace = row[1].value;
+	execution->tier = tier_from_text(row[2].value);
+	execution->attempt = DatumGetInt32(row[3].value);
+	execution->token = DatumGetInt64(row[4].value);
+	for (int i = 0; i < lengthof(state_names); i++)
+	{
+		if (strcmp(state, state_names[i]) == 0)
+			execution->state = (State) i;
+	}
+	execution->lease_until = DatumGetTimestampTz(row[6].value);
+	if (!row[7].isnull)
+	{
+		execution->evidence =
+			strcmp(TextDatumGetCString(row[7].value), "succeeded") == 0 ?
+			EVIDENCE_SUCCEEDED : EVIDENCE_FAILED;
+		execution->evidence_tier = tier_from_text(row[8].value);
+	}
+	execution->acknowledged = DatumGetBool(row[9].value);
+	execution->installed_version = optional_text(row[10]);
+	execution->detail = optional_text(row[11]);
+	return execution;
+}
+
+/* The one row that a statement finds, or NULL. */
+static Execution *
+fetch_execution(Statement *statement, const NullableDatum *args)
+{
+	List	   *rows = statement_fetch_all(statement, NULL, args);
+
+	return rows == NIL ? NULL : execution_from_row(linitial(rows));
+}
+
+static Execution *
+find_execution(Statement *statement, int64 rollout, Datum workspace)
+{
+	NullableDatum args[2] = {int64_value(rollout), {.value = workspace}};
+
+	return fetch_execution(statement, args);
+}
+
+static void
+write_execution(const Package *package, const Rollout *rollout, const Execution *execution)
+{
+	bool		due = execution->state != STATE_CLAIMED &&
+		execution->evidence != EVIDENCE_SUCCEEDED &&
+		execution->attempt < rollout->max_attempts;
+	NullableDatum args[14] = {
+		int64_value(execution->rollout),
+		{.value = execution->workspace},
+		text_value(tier_names[execution->tier]),
+		{.value = Int32GetDatum(execution->attempt)},
+		int64_value(execution->token),
+		text_value(state_names[execution->state]),
+		{.value = TimestampTzGetDatum(execution->lease_until)},
+		{.value = TimestampTzGetDatum(package->stamp)},
+		{.value = BoolGetDatum(due)},
+		text_value(execution->evidence == EVIDENCE_NONE ? NULL :
+				   execution->evidence == EVIDENCE_SUCCEEDED ? "succeeded" : "failed"),
+		text_value(execution->evidence == EVIDENCE_NONE ? NULL :
+				   tier_names[execution->evidence_tier]),
+		{.value = BoolGetDatum(execution->acknowledged)},
+		text_value(execution->installed_version),
+		text_value(execution->detail)
+	};
+
+	statement_run(&save_execution, NULL, args, NULL);
+}
+
+/*
+ * Change what is known of a workspace, and the rollout's counters with it.
+ * Evidence counts for the tier that the workspace had when it was claimed.
+ */
+static void
+set_evidence(Rollout *rollout, Execution *execution, Evidence evidence)
+{
+	Tier		tier = execution->evidence_tier;
+
+	if (execution->evidence == EVIDENCE_SUCCEEDED)
+		rollout->succeeded[tier]--;
+	else if (execution->evidence == EVIDENCE_FAILED)
+	{
+		rollout->failed[tier]--;
+		if (execution->acknowledged)
+			rollout->acknowledged[tier]--;
+	}
+
+	execution->evidence = evidence;
+	execution->evidence_tier = execution->tier;
+	execution->acknowledged = false;
+	if (evidence == EVIDENCE_SUCCEEDED)
+		rollout->succeeded[execution->tier]++;
+	else if (evidence == EVIDENCE_FAILED)
+		rollout->failed[execution->tier]++;
+}
+
+/* The last attempt counts as a failure if nobody knows how it ended. */
+static bool
+is_last_attempt(const Rollout *rollout, const Execution *execution)
+{
+	return execution->attempt >= rollout->max_attempts;
+}
+
+/*
+ * executions_expire
+ *		Take back leases that have run out at now(), which is never too soon:
+ *		the clock is at least as far.
+ */
+void
+executions_expire(Package *package, Rollout *rollout)
+{
+	NullableDatum args[2] = {int64_value(rollout->id),
+	{.value = TimestampTzGetDatum(package->now)}};
+	List	   *rows;
+	ListCell   *lc;
+
+	if (rollout->in_flight[TIER_CANARY] + rollout->in_flight[TIER_PRODUCTION] == 0)
+		return;
+	rows = statement_fetch_all(&load_expired, NULL, args);
+	if (rows == NIL)
+		return;
+
+	foreach(lc, rows)
+	{
+		Execution  *execution = execution_from_row(lfirst(lc));
+
+		CHECK_FOR_INTERRUPTS();
+		rollout->in_flight[execution->tier]--;
+		execution->state = STATE_EXPIRED;
+		if (is_last_attempt(rollout, execution))
+		{
+			set_evidence(rollout, execution, EVIDENCE_FAILED);
+			event_add(package, rollout, "failed", (NullableDatum) {.value = execution->workspace},
+					  int64_value(execution->token), "the lease of the last attempt expired");
+		}
+		write_execution(package, rollout, execution);
+	}
+	rollout_evidence_changed(package, rollout);
+	executions_predict_halt(rollout);
+}
+
+/*
+ * executions_predict_halt
+ *		When will expiring leases have halted the rollout, if nobody reports?
+ */
+void
+executions_predict_halt(Rollout *rollout)
+{
+	NullableDatum args[2] = {int64_value(rollout->id),
+	{.value = Int32GetDatum(rollout->max_attempts)}};
+	TimestampTz halts_at = DT_NOEND;
+	int			left[TIER_COUNT];
+	ListCell   *lc;
+
+	if (phase_runs(rollout->timeline.phase) &&
+		rollout->in_flight[TIER_CANARY] + rollout->in_flight[TIER_PRODUCTION] > 0)
+	{
+		for (int tier = 0; tier < TIER_COUNT; tier++)
+			left[tier] = rollout->max_failures -
+				(rollout->failed[tier] - rollout->acknowledged[tier]);
+		foreach(lc, statement_fetch_all(&load_last_attempts, NULL, args))
+		{
+			NullableDatum *row = (NullableDatum *) lfirst(lc);
+
+			if (left[tier_from_text(row[0].value)]-- == 0)
+			{
+				halts_at = DatumGetTimestampTz(row[1].value);
+				break;
+			}
+		}
+	}
+	if (rollout->timeline.halts_at != halts_at)
+	{
+		rollout->timeline.halts_at = halts_at;
+		rollout->dirty = true;
+	}
+}
+
+/* executions_acknowledge: the failures so far no longer halt the rollout. */
+void
+executions_acknowledge(Rollout *rollout)
+{
+	NullableDatum args[1] = {int64_value(rollout->id)};
+
+	statement_run(&acknowledge, NULL, args, NULL);
+}
+
+/*
+ * The token is no longer the execution's.  Who reports with it must be told
+ * so, and not that it never was.
+ */
+static void
+note_replaced(Package *package, const Rollout *rollout, const Execution *execution)
+{
+	event_add(package, rollout, "replaced", (NullableDatum) {.value = execution->workspace},
+			  int64_value(execution->token), state_names[execution->state]);
+}
+
+/* executions_clear: forget all evidence. */
+void
+executions_clear(Package *package, Rollout *rollout)
+{
+	NullableDatum args[1] = {int64_value(rollout->id)};
+	ListCell   *lc;
+
+	foreach(lc, statement_fetch_all(&load_leased, NULL, args))
+		note_replaced(package, rollout, execution_from_row(lfirst(lc)));
+	statement_run(&delete_executions, NULL, args, NULL);
+}
+
+
+/* ---------------------------------------------------------------------
+ * Gates
+ * ---------------------------------------------------------------------
+ */
+
+/* A package and version to look up: false when there cannot be such. */
+static bool
+names_for_gate(FunctionCallInfo fcinfo, char **package, char **version)
+{
+	*package = optional_text(fcinfo->args[0]);
+	*version = optional_text(fcinfo->args[1]);
+	return *package != NULL && *version != NULL;
+}
+
+/*
+ * The phase in which a gate finds a version.  One that is not known yet
+ * would start with the canaries, or wait behind one that soaks.
+ */
+static Phase
+phase_for_gate(const char *package, const char *version, Rollout **rollout,
+			   TimestampTz now, char **behind)
+{
+	*behind = NULL;
+	*rollout = rollout_read(package, version);
+	if (*rollout == NULL)
+	{
+		Rollout    *soaking = rollout_soaking(package, now);
+
+		if (soaking == NULL)
+			return PHASE_CANARY;
+		*behind = soaking->version;
+		return PHASE_QUEUED;
+	}
+	*behind = (*rollout)->related;
+	return phase_at(&(*rollout)->timeline, now);
+}
+
+/*
+ * update_tier.is_open(package, version, tier) returns boolean
+ *
+ * Errors: 23514 for what is no tier.
+ */
+Datum
+update_tier_is_open(PG_FUNCTION_ARGS)
+{
+	Tier		tier = tier_argument(fcinfo->args[2], "update tier");
+	char	   *package;
+	char	   *version;
+	char	   *behind;
+	Rollout    *rollout;
+
+	if (!names_for_gate(fcinfo, &package, &version))
+		PG_RETURN_BOOL(false);
+	PG_RETURN_BOOL(phase_open(phase_for_gate(package, version, &rollout,
+											 GetCurrentTransactionStartTimestamp(), &behind),
+							  tier));
+}
+
+static char *
+moment_text(TimestampTz moment)
+{
+	return pstrdup(timestamptz_to_str(moment));
+}
+
+/*
+ * Why may or may not a workspace have a version?  True: it may.  With
+ * "why", one line that says it.
+ *
+ * The order is that of a person's questions: is there such a workspace, is
+ * there anything left to do for it, may its tier have the version.
+ */
+static bool
+gate(FunctionCallInfo fcinfo, char **why)
+{
+	TimestampTz now = GetCurrentTransactionStartTimestamp();
+	const WorkspacesTable *table = workspaces_lock(AccessShareLock);
+	char	   *package;
+	char	   *version;
+	char	   *behind;
+	NullableDatum value;
+	Rollout    *rollout;
+	Execution  *execution = NULL;
+	Tier		tier;
+	Phase		phase;
+
+#define ANSWER(answer, ...) \
+	do { \
+		if (why != NULL) \
+			*why = psprintf(__VA_ARGS__); \
+		return (answer); \
+	} while (0)
+
+	if (!names_for_gate(fcinfo, &package, &version))
+		ANSWER(false, "no package or no version");
+	if (package[0] == '\0' || version[0] == '\0')
+		ANSWER(false, "empty package or version");
+	if (fcinfo->args[2].isnull ||
+		!statement_fetch(&peek_tier, table, &fcinfo->args[2], &value))
+		ANSWER(false, "unknown workspace");
+	tier = tier_from_text(value.value);
+
+	phase = phase_for_gate(package, version, &rollout, now, &behind);
+	if (rollout != NULL)
+		execution = find_execution(&peek_execution, rollout->id, fcinfo->args[2].value);
+	if (execution != NULL)
+	{
+		if (execution->state == STATE_SUCCEEDED)
+			ANSWER(false, "done");
+		if (execution->state == STATE_CLAIMED && execution->lease_until > now)
+			ANSWER(false, "leased until %s", moment_text(execution->lease_until));
+	}
+
+	switch (phase)
+	{
+		case PHASE_QUEUED:
+			ANSWER(false, "queued behind version %s", behind ? behind : "(unknown)");
+		case PHASE_HALTED:
+			ANSWER(false, "halted: %s",
+				   rollout->timeline.phase != PHASE_HALTED ? "a lease of a last attempt expired" :
+				   rollout->reason ? rollout->reason : "no reason given");
+		case PHASE_ABORTED:
+			if (rollout->reason)
+				ANSWER(false, "aborted: %s", rollout->reason);
+			ANSWER(false, "aborted");
+		case PHASE_SUPERSEDED:
+			ANSWER(false, "superseded by version %s", behind ? behind : "(unknown)");
+		default:
+			break;
+	}
+
+	if (execution != NULL && execution->attempt >= rollout->max_attempts)
+		ANSWER(false, "attempts spent: %d of %d", execution->attempt, rollout->max_attempts);
+
+	if (tier == TIER_CANARY || phase == PHASE_PROMOTED)
+		ANSWER(true, "open to %s", tier_names[tier]);
+
+	if (phase == PHASE_SOAKING)
+	{
+		if (rollout->timeline.soak_ends_at == DT_NOEND &&
+			rollout->timeline.phase == PHASE_SOAKING && !rollout->auto_promote)
+			ANSWER(false, "waiting for approval");
+		ANSWER(false, "soaking until %s", moment_text(rollout->timeline.soak_ends_at));
+	}
+
+	/* In canary: too few have succeeded so far. */
+	if (why != NULL && !statement_fetch(&peek_any_canary, table, NULL, &value))
+		ANSWER(false, "no canary workspaces");
+	if (rollout == NULL)
+		ANSWER(false, "not started: open to canaries only");
+	ANSWER(false, "needs %d of %d canary successes",
+		   rollout->min_successes - rollout->succeeded[TIER_CANARY], rollout->min_successes);
+#undef ANSWER
+}
+
+/*
+ * update_tier.allows(package, version, workspace) returns boolean
+ *
+ * Errors: 55000 when no table is attached.
+ */
+Datum
+update_tier_allows(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(gate(fcinfo, NULL));
+}
+
+/*
+ * update_tier.explain(package, version, workspace) returns text
+ *
+ * Errors: 55000 when no table is attached.
+ */
+Datum
+update_tier_explain(PG_FUNCTION_ARGS)
+{
+	char	   *why = NULL;
+
+	(void) gate(fcinfo, &why);
+	PG_RETURN_TEXT_P(cstring_to_text(why));
+}
+
+
+/* ---------------------------------------------------------------------
+ * Claims
+ * ---------------------------------------------------------------------
+ */
+
+/* How many leases may still be given out? */
+static int
+budget_left(const Rollout *rollout)
+{
+	return rollout->max_in_flight -
+		rollout->in_flight[TIER_CANARY] - rollout->in_flight[TIER_PRODUCTION];
+}
+
+/*
+ * Lease a workspace.  "execution" is what there is of it, or NULL.
+ */
+static Execution *
+grant(Package *package, Rollout *rollout, Datum workspace, Tier tier, Execution *execution)
+{
+	NullableDatum token;
+
+	if (execution == NULL)
+	{
+		execution = palloc0_object(Execution);
+		execution->rollout = rollout->id;
+		execution->workspace = workspace;
+	}
+	else
+		note_replaced(package, rollout, execution);
+
+	if (!statement_fetch(&next_token, NULL, NULL, &token))
+		elog(ERROR, "no token");
+	execution->tier = tier;
+	execution->attempt++;
+	execution->token = DatumGetInt64(token.value);
+	execution->state = STATE_CLAIMED;
+	execution->lease_until = moment_after(package->stamp, rollout->lease);
+	execution->installed_version = NULL;
+	execution->detail = NULL;
+	write_execution(package, rollout, execution);
+
+	rollout->in_flight[tier]++;
+	rollout->changed_at = package->stamp;
+	rollout->dirty = true;
+	return execution;
+}
+
+/* May a workspace of this tier be leased, as far as the rollout goes? */
+static bool
+may_claim(const Package *package, const Rollout *rollout, Tier tier)
+{
+	return phase_open(phase_at(&rollout->timeline, package->now), tier) &&
+		budget_left(rollout) > 0;
+}
+
+/* And as far as its own past goes? */
+static bool
+is_due(const Rollout *rollout, const Execution *execution)
+{
+	return execution == NULL ||
+		(execution->state != STATE_CLAIMED &&
+		 execution->evidence != EVIDENCE_SUCCEEDED &&
+		 execution->attempt < rollout->max_attempts);
+}
+
+/*
+ * update_tier.claim(package, version, workspace) returns bigint
+ *
+ * The token of a lease, or NULL.
+ *
+ * Errors: 22004 and 22023 for a package or version that is none, 55000 when
+ * no table is attached.
+ */
+Datum
+update_tier_claim(PG_FUNCTION_ARGS)
+{
+	char	   *name = name_argument(fcinfo->args[0], "package");
+	char	   *version = name_argument(fcinfo->args[1], "version");
+	const WorkspacesTable *table = workspaces_lock(AccessShareLock);
+	Package    *package;
+	Rollout    *rollout;
+	NullableDatum value;
+	Tier		tier;
+	int64		token = 0;
+
+	if (fcinfo->args[2].isnull)
+		PG_RETURN_NULL();
+
+	package = package_lock(name);
+
+	/* Under the lock, so that who waited for it sees the tier of now. */
+	if (!statement_fetch(&load_tier, table, &fcinfo->args[2], &value))
+	{
+		package_save(package);
+		PG_RETURN_NULL();
+	}
+	tier = tier_from_text(value.value);
+
+	rollout = package_start(package, version);
+	executions_expire(package, rollout);
+	if (may_claim(package, rollout, tier))
+	{
+		Execution  *execution = find_execution(&load_execution, rollout->id, fcinfo->args[2].value);
+
+		if (is_due(rollout, execution))
+		{
+			execution = grant(package, rollout, fcinfo->args[2].value, tier, execution);
+			token = execution->token;
+			if (is_last_attempt(rollout, execution))
+				executions_predict_halt(rollout);
+		}
+	}
+	package_save(package);
+	if (token == 0)
+		PG_RETURN_NULL();
+	PG_RETURN_INT64(token);
+}
+
+/*
+ * How many workspaces claim_batch() looks at, at most, to find one that was
+ * never claimed: the sweep is resumed at the next call and comes round, so
+ * that one which is new, or was flipped, is found wherever it is.  Together
+ * with the batch this bounds the cost of a call whatever the fleet's size.
+ */
+#define SWEEP_MIN		1000
+#define SWEEP_PER_CLAIM	4
+
+/* How many it looks at in one go. */
+#define SWEEP_CHUNK		100
+
+#define SWEEP(tier) \
+	"SELECT w.id FROM $table AS w WHERE w.update_tier OPERATOR(pg_catalog.=) '" tier "'" \
+	" AND \"$live\" AND w.id OPERATOR(pg_catalog.>) $1 ORDER BY w.id LIMIT $2"
+#define SWEEP_START(tier) \
+	"SELECT w.id FROM $table AS w WHERE w.update_tier OPERATOR(pg_catalog.=) '" tier "'" \
+	" AND \"$live\" ORDER BY w.id LIMIT $2"
+
+static Statement sweep_on[TIER_COUNT] = {
+	[TIER_CANARY] = {
+		.text = SWEEP("canary"),
+		.nargs = 2, .argtypes = {UUIDOID, INT8OID}, .role = AS_TABLE_OWNER
+	},
+	[TIER_PRODUCTION] = {
+		.text = SWEEP("production"),
+		.nargs = 2, .argtypes = {UUIDOID, INT8OID}, .role = AS_TABLE_OWNER
+	}
+};
+
+static Statement sweep_from_start[TIER_COUNT] = {
+	[TIER_CANARY] = {
+		.text = SWEEP_START("canary"),
+		.nargs = 2, .argtypes = {UUIDOID, INT8OID}, .role = AS_TABLE_OWNER
+	},
+	[TIER_PRODUCTION] = {
+		.text = SWEEP_START("production"),
+		.nargs = 2, .argtypes = {UUIDOID, INT8OID}, .role = AS_TABLE_OWNER
+	}
+};
+
+/* Of these workspaces, in their order: which has no execution yet? */
+static Statement never_claimed = {
+	.text = "SELECT c.id FROM pg_catalog.unnest($2) WITH ORDINALITY AS c (id, n)"
+	" WHERE NOT EXISTS (SELECT 1 FROM update_tier.execution AS e"
+	" WHERE e.rollout OPERATOR(pg_catalog.=) $1 AND e.workspace OPERATOR(pg_catalog.=) c.id)"
+	" ORDER BY c.n",
+	.nargs = 2, .argtypes = {INT8OID, UUIDARRAYOID},
+	.role = AS_EXTENSION
+};
+
+/* Attempts that ended without success, oldest first. */
+static Statement load_due = {
+	.text = "SELECT" EXECUTION_COLUMNS "FROM update_tier.execution AS e"
+	" WHERE e.rollout OPERATOR(pg_catalog.=) $1 AND e.due"
+	" AND e.token OPERATOR(pg_catalog.>) $3 ORDER BY e.token LIMIT $2",
+	.nargs = 3, .argtypes = {INT8OID, INT8OID, INT8OID},
+	.role = AS_EXTENSION
+};
+
+/* Of these workspaces: which are live, and in this tier? */
+static Statement live_of[TIER_COUNT] = {
+	[TIER_CANARY] = {
+		.text = "SELECT w.id FROM $table AS w WHERE w.id OPERATOR(pg_catalog.=) ANY ($1)"
+		" AND w.update_tier OPERATOR(pg_catalog.=) 'canary' AND \"$live\"",
+		.nargs = 1, .argtypes = {UUIDARRAYOID}, .role = AS_TABLE_OWNER
+	},
+	[TIER_PRODUCTION] = {
+		.text = "SELECT w.id FROM $table AS w WHERE w.id OPERATOR(pg_catalog.=) ANY ($1)"
+		" AND w.update_tier OPERATOR(pg_catalog.=) 'production' AND \"$live\"",
+		.nargs = 1, .argtypes = {UUIDARRAYOID}, .role = AS_TABLE_OWNER
+	}
+};
+
+static NullableDatum
+uuid_array(const Datum *ids, int count)
+{
+	return (NullableDatum) {
+		.value = PointerGetDatum(construct_array(unconstify(Datum *, ids), count, UUIDOID,
+												 UUID_LEN, false, TYPALIGN_CHAR))
+	};
+}
+
+/* What claim_batch() is at. */
+typedef struct Batch
+{
+	Package    *package;
+	Rollout    *rollout;
+	const WorkspacesTable *table;
+	ReturnSetInfo *rsinfo;
+	int			wanted;			/* leases still to give */
+	bool		last_attempts;	/* was one of them a last attempt? */
+} Batch;
+
+static void
+batch_grant(Batch *batch, Datum workspace, Tier tier, Execution *execution)
+{
+	Datum		values[4];
+	bool		nulls[4] = {false};
+
+	execution = grant(batch->package, batch->rollout, workspace, tier, execution);
+	batch->wanted--;
+	if (is_last_attempt(batch->rollout, execution))
+		batch->last_attempts = true;
+
+	values[0] = workspace;
+	values[1] = CStringGetTextDatum(tier_names[tier]);
+	values[2] = Int32GetDatum(execution->attempt);
+	values[3] = Int64GetDatum(execution->token);
+	tuplestore_putvalues(batch->rsinfo->setResult, batch->rsinfo->setDesc, values, nulls);
+}
+
+/*
+ * Claim workspaces of a tier that were never claimed, from where the last
+ * call left off.
+ */
+static void
+sweep(Batch *batch, Tier tier)
+{
+	NullableDatum *position = &batch->rollout->position[tier];
+	bool		from_start = position->isnull;
+	int			left = Max(SWEEP_MIN, SWEEP_PER_CLAIM * batch->wanted);
+
+	while (batch->wanted > 0 && left > 0)
+	{
+		int			chunk = Min(left, SWEEP_CHUNK);
+		NullableDatum args[2] = {*position, int64_value(chunk)};
+		Datum		ids[SWEEP_CHUNK];
+		int			count = 0;
+		ListCell   *lc;
+
+		CHECK_FOR_INTERRUPTS();
+		foreach(lc, statement_fetch_all(position->isnull ? &sweep_from_start[tier] :
+										&sweep_on[tier], batch->table, args))
+			ids[count++] = ((NullableDatum *) lfirst(lc))[0].value;
+		left -= count;
+		batch->rollout->dirty = true;
+
+		if (count > 0)
+		{
+			args[0] = int64_value(batch->rollout->id);
+			args[1] = uuid_array(ids, count);
+			foreach(lc, statement_fetch_all(&never_claimed, NULL, args))
+			{
+				*position = ((NullableDatum *) lfirst(lc))[0];
+				batch_grant(batch, position->value, tier, NULL);
+				if (batch->wanted == 0)
+					return;
+			}
+			*position = (NullableDatum) {.value = ids[count - 1]};
+		}
+
+		if (count < chunk)
+		{
+			/* The end: come round, but for who has begun at the start. */
+			*position = NO_DATUM;
+			if (from_start)
+				return;
+			from_start = true;
+		}
+	}
+}
+
+/* Claim workspaces of a tier whose last attempt did not succeed. */
+static void
+claim_due(Batch *batch, Tier tier)
+{
+	int			left = Max(SWEEP_MIN, SWEEP_PER_CLAIM * batch->wanted);
+	int64		last_token = 0;
+
+	while (batch->wanted > 0 && left > 0)
+	{
+		int			chunk = Min(left, SWEEP_CHUNK);
+		NullableDatum args[3] = {int64_value(batch->rollout->id), int64_value(chunk),
+		int64_value(last_token)};
+		List	   *rows;
+		List	   *live;
+		Datum		ids[SWEEP_CHUNK];
+		int			count = 0;
+		ListCell   *lc;
+
+		CHECK_FOR_INTERRUPTS();
+		rows = statement_fetch_all(&load_due, NULL, args);
+		if (rows == NIL)
+			return;
+		foreach(lc, rows)
+			ids[count++] = ((NullableDatum *) lfirst(lc))[1].value;
+		left -= count;
+		args[0] = uuid_array(ids, count);
+		live = statement_fetch_all(&live_of[tier], batch->table, args);
+
+		foreach(lc, rows)
+		{
+			Execution  *execution = execution_from_row(lfirst(lc));
+			ListCell   *lc2;
+
+			last_token = execution->token;
+			foreach(lc2, live)
+			{
+				if (memcmp(DatumGetPointer(((NullableDatum *) lfirst(lc2))[0].value),
+						   DatumGetPointer(execution->workspace), UUID_LEN) == 0)
+					break;
+			}
+			if (lc2 == NULL)
+				continue;
+			batch_grant(batch, execution->workspace, tier, execution);
+			if (batch->wanted == 0)
+				return;
+		}
+		if (count < chunk)
+			return;
+	}
+}
+
+/*
+ * update_tier.claim_batch(package, version, max_claims)
+ *		returns table (workspace uuid, tier update_tier, attempt integer, token bigint)
+ *
+ * Errors: 22004 and 22023 for arguments that are none, 55000 when no table
+ * is attached.
+ */
+Datum
+update_tier_claim_batch(PG_FUNCTION_ARGS)
+{
+	char	   *name = name_argument(fcinfo->args[0], "package");
+	char	   *version = name_argument(fcinfo->args[1], "version");
+	Batch		batch = {0};
+
+	if (fcinfo->args[2].isnull)
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("max_claims must not be null")));
+	if (DatumGetInt32(fcinfo->args[2].value) < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("max_claims must not be negative: %d",
+						DatumGetInt32(fcinfo->args[2].value))));
+
+	InitMaterializedSRF(fcinfo, 0);
+	batch.rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	batch.table = workspaces_lock(AccessShareLock);
+	batch.package = package_lock(name);
+	batch.rollout = package_start(batch.package, version);
+	executions_expire(batch.package, batch.rollout);
+	batch.wanted = Min(DatumGetInt32(fcinfo->args[2].value), budget_left(batch.rollout));
+
+	for (int tier = 0; tier < TIER_COUNT; tier++)
+	{
+		if (batch.wanted > 0 && may_claim(batch.package, batch.rollout, tier))
+		{
+			sweep(&batch, tier);
+			claim_due(&batch, tier);
+		}
+	}
+	if (batch.last_attempts)
+		executions_predict_halt(batch.rollout);
+	package_save(batch.package);
+	return (Datum) 0;
+}
+
+
+/* ---------------------------------------------------------------------
+ * Reports
+ * ---------------------------------------------------------------------
+ */
+
+static State
+outcome_argument(NullableDatum value)
+{
+	char	   *outcome;
+
+	if (value.isnull)
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("outcome must not be null"),
+				 errdetail("Allowed values are \"succeeded\", \"failed\" and \"error\".")));
+	outcome = TextDatumGetCString(value.value);
+	if (strcmp(outcome, "succeeded") == 0)
+		return STATE_SUCCEEDED;
+	if (strcmp(outcome, "failed") == 0)
+		return STATE_FAILED;
+	if (strcmp(outcome, "error") == 0)
+		return STATE_ERROR;
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("unknown outcome: \"%s\"", clipped(outcome)),
+			 errdetail("Allowed values are \"succeeded\", \"failed\" and \"error\"."),
+			 errhint("\"failed\" says that the update was applied and is bad, \"error\" that nobody knows.")));
+}
+
+/*
+ * A report with a token that is no execution's: of an attempt that was
+ * replaced, or made up.
+ */
+static Datum
+late_report(FunctionCallInfo fcinfo, State outcome, const char *detail)
+{
+	int64		token = PG_GETARG_INT64(0);
+	NullableDatum args[1] = {int64_value(token)};
+	NullableDatum row[2];
+	char	   *name;
+	char	   *version;
+	Package    *package;
+	Rollout    *rollout;
+
+	if (!statement_fetch(&replaced_token, NULL, args, row))
+		ereport(ERROR,
+				(errcode(ERRCODE_NO_DATA_FOUND),
+				 errmsg("unknown token: %lld", (long long) token),
+				 errhint("A token comes from update_tier.claim or update_tier.claim_batch.")));
+	name = TextDatumGetCString(row[0].value);
+	version = TextDatumGetCString(row[1].value);
+	package = package_lock(name);
+	rollout = package_find(package, version);
+	event_add(package, rollout, "late report", NO_DATUM, int64_value(token),
+			  detail ? psprintf("%s: %s", state_names[outcome], detail) : state_names[outcome]);
+	package_save(package);
+	ereport(WARNING,
+			(errmsg("report for token %lld is not counted", (long long) token),
+			 errdetail("Another attempt at the workspace has replaced this one."),
+			 errhint("Report sooner, or give rollouts of package \"%s\" a longer lease.", clipped(name))));
+	if (rollout == NULL)
+		PG_RETURN_NULL();		/* pruned */
+	return CStringGetTextDatum(phase_names[phase_at(&rollout->timeline, package->now)]);
+}
+
+/*
+ * update_tier.report(token, outcome, installed_version, detail) returns text
+ *
+ * Errors: 22004 NULL, 22023 unknown outcome, P0002 unknown token, 55000 when
+ * the attempt was reported to be worse before.
+ */
+Datum
+update_tier_report(PG_FUNCTION_ARGS)
+{
+	State		outcome;
+	char	   *installed_version = optional_text(fcinfo->args[2]);
+	char	   *detail = optional_text(fcinfo->args[3]);
+	NullableDatum args[1] = {fcinfo->args[0]};
+	Execution  *execution;
+	Package    *package;
+	Rollout    *rollout;
+
+	if (args[0].isnull)
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("token must not be null")));
+	outcome = outcome_argument(fcinfo->args[1]);
+
+	/* Whose token is it?  Only then is there a package to lock. */
+	execution = fetch_execution(&load_execution_by_token, args);
+	rollout = execution ? rollout_by_id(execution->rollout) : NULL;
+	if (rollout == NULL)
+		return late_report(fcinfo, outcome, detail);
+	package = package_lock(rollout->package);
+
+	/* Now for certain: while we waited it may have been replaced, or pruned. */
+	rollout = package_find(package, rollout->version);
+	if (rollout != NULL)
+		executions_expire(package, rollout);
+	execution = fetch_execution(&load_execution_by_token, args);
+	if (rollout == NULL || execution == NULL)
+	{
+		package_save(package);
+		return late_report(fcinfo, outcome, detail);
+	}
+
+	/* Something else was installed: that says nothing about this version. */
+	if (installed_version != NULL && strcmp(installed_version, rollout->version) != 0)
+	{
+		detail = psprintf("installed version is %s%s%s", installed_version,
+						  detail ? ": " : "", detail ? detail : "");
+		outcome = STATE_ERROR;
+	}
+
+	if (outcome != execution->state)
+	{
+		State		before = execution->state;
+
+		/*
+		 * Within an attempt it can only get worse: a failure that turned out
+		 * to be none is another attempt's to tell.  An attempt that had
+		 * expired was not reported before, so anything may be said of it.
+		 */
+		if (before != STATE_CLAIMED && before != STATE_EXPIRED && outcome < before)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("token %lld was already reported as \"%s\"",
+							(long long) execution->token, state_names[before]),
+					 errdetail("The report \"%s\" would improve on it.", state_names[outcome]),
+					 errhint("Claim the workspace again to make another attempt.")));
+
+		if (before == STATE_CLAIMED)
+			rollout->in_flight[execution->tier]--;
+		execution->state = outcome;
+		execution->installed_version = installed_version;
+		execution->detail = detail;
+
+		if (outcome == STATE_SUCCEEDED)
+			set_evidence(rollout, execution, EVIDENCE_SUCCEEDED);
+		else if (outcome == STATE_FAILED ||
+				 (is_last_attempt(rollout, execution) && before != STATE_EXPIRED))
+			set_evidence(rollout, execution, EVIDENCE_FAILED);
+		else if (before == STATE_SUCCEEDED)
+			set_evidence(rollout, execution, EVIDENCE_NONE);	/* it was none after all */
+
+		write_execution(package, rollout, execution);
+		if (execution->evidence == EVIDENCE_FAILED)
+			event_add(package, rollout, "failed",
+					  (NullableDatum) {.value = execution->workspace},
+					  int64_value(execution->token), detail);
+		rollout_evidence_changed(package, rollout);
+		executions_predict_halt(rollout);
+	}
+
+	package_save(package);
+	PG_RETURN_DATUM(CStringGetTextDatum(phase_names[phase_at(&rollout->timeline, package->now)]));
+}
+
+
+/* ---------------------------------------------------------------------
+ * Progress
+ * ---------------------------------------------------------------------
+ */
+
+static Statement count_live = {
+	.text = "SELECT pg_catalog.count(*) FILTER (WHERE w.update_tier OPERATOR(pg_catalog.=) 'canary'),"
+	" pg_catalog.count(*) FILTER (WHERE w.update_tier OPERATOR(pg_catalog.=) 'production')"
+	" FROM $table AS w WHERE \"$live\"",
+	.read_only = true, .role = AS_TABLE_OWNER,
+	.cursor_options = CURSOR_OPT_PARALLEL_OK
+};
+
+static Statement count_live_of = {
+	.text = "SELECT pg_catalog.count(*) FILTER (WHERE w.update_tier OPERATOR(pg_catalog.=) 'canary'),"
+	" pg_catalog.count(*) FILTER (WHERE w.update_tier OPERATOR(pg_catalog.=) 'production')"
+	" FROM $table AS w WHERE w.id OPERATOR(pg_catalog.=) ANY ($1) AND \"$live\"",
+	.nargs = 1, .argtypes = {UUIDARRAYOID},
+	.read_only = true, .role = AS_TABLE_OWNER
+};
+
+/* Workspaces that are done, leased, or out of attempts, in pages. */
+static Statement page_of_settled = {
+	.text = "SELECT e.workspace FROM update_tier.execution AS e"
+	" WHERE e.rollout OPERATOR(pg_catalog.=) $1 AND e.workspace OPERATOR(pg_catalog.>) $2"
+	" AND NOT e.due AND NOT (e.state OPERATOR(pg_catalog.=) 'claimed'"
+	"  AND e.lease_until OPERATOR(pg_catalog.<=) $3 AND e.attempt OPERATOR(pg_catalog.<) $4)"
+	" ORDER BY e.workspace LIMIT $5",
+	.nargs = 5, .argtypes = {INT8OID, UUIDOID, TIMESTAMPTZOID, INT4OID, INT8OID},
+	.read_only = true, .role = AS_EXTENSION
+};
+
+static Statement first_settled = {
+	.text = "SELECT e.workspace FROM update_tier.execution AS e"
+	" WHERE e.rollout OPERATOR(pg_catalog.=) $1"
+	" AND NOT e.due AND NOT (e.state OPERATOR(pg_catalog.=) 'claimed'"
+	"  AND e.lease_until OPERATOR(pg_catalog.<=) $3 AND e.attempt OPERATOR(pg_catalog.<) $4)"
+	" ORDER BY e.workspace LIMIT $5",
+	.nargs = 5, .argtypes = {INT8OID, UUIDOID, TIMESTAMPTZOID, INT4OID, INT8OID},
+	.read_only = true, .role = AS_EXTENSION
+};
+
+static Statement count_leased = {
+	.text = "SELECT pg_catalog.count(*) FILTER (WHERE e.tier OPERATOR(pg_catalog.=) 'canary'),"
+	" pg_catalog.count(*) FILTER (WHERE e.tier OPERATOR(pg_catalog.=) 'production')"
+	" FROM update_tier.execution AS e WHERE e.rollout OPERATOR(pg_catalog.=) $1"
+	" AND e.state OPERATOR(pg_catalog.=) 'claimed' AND e.lease_until OPERATOR(pg_catalog.>) $2",
+	.nargs = 2, .argtypes = {INT8OID, TIMESTAMPTZOID},
+	.read_only = true, .role = AS_EXTENSION
+};
+
+#define PROGRESS_PAGE	1000
+
+/*
+ * update_tier.progress(package, version)
+ *		returns table (tier, workspaces, succeeded, failed, in_flight, remaining)
+ *
+ * Errors: 22004 and 22023 for names that are none, P0002 unknown rollout,
+ * 55000 when no table is attached.
+ */
+Datum
+update_tier_progress(PG_FUNCTION_ARGS)
+{
+	char	   *name = name_argument(fcinfo->args[0], "package");
+	char	   *version = name_argument(fcinfo->args[1], "version");
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	TimestampTz now = GetCurrentTransactionStartTimestamp();
+	const WorkspacesTable *table = workspaces_lock(AccessShareLock);
+	Rollout    *rollout = rollout_read(name, version);
+	NullableDatum live[TIER_COUNT];
+	NullableDatum leased[TIER_COUNT];
+	NullableDatum args[5];
+	int64		remaining[TIER_COUNT];
+
+	if (rollout == NULL)
+		refuse_unknown_rollout(name, version);
+	InitMaterializedSRF(fcinfo, 0);
+
+	(void) statement_fetch(&count_live, table, NULL, live);
+	args[0] = int64_value(rollout->id);
+	args[1] = (NullableDatum) {.value = TimestampTzGetDatum(now)};
+	(void) statement_fetch(&count_leased, NULL, args, leased);
+	for (int tier = 0; tier < TIER_COUNT; tier++)
+		remaining[tier] = DatumGetInt64(live[tier].value);
+
+	/* The two tables are read with different rights, hence not in a join. */
+	args[1] = NO_DATUM;
+	args[2] = (NullableDatum) {.value = TimestampTzGetDatum(now)};
+	args[3] = (NullableDatum) {.value = Int32GetDatum(rollout->max_attempts)};
+	args[4] = int64_value(PROGRESS_PAGE);
+	for (;;)
+	{
+		List	   *rows = statement_fetch_all(args[1].isnull ? &first_settled : &page_of_settled,
+											   NULL, args);
+		Datum		ids[PROGRESS_PAGE];
+		int			count = 0;
+		ListCell   *lc;
+		NullableDatum settled[TIER_COUNT];
+		NullableDatum array;
+
+		CHECK_FOR_INTERRUPTS();
+		if (rows == NIL)
+			break;
+		foreach(lc, rows)
+			ids[count++] = ((NullableDatum *) lfirst(lc))[0].value;
+		array = uuid_array(ids, count);
+		(void) statement_fetch(&count_live_of, table, &array, settled);
+		for (int tier = 0; tier < TIER_COUNT; tier++)
+			remaining[tier] -= DatumGetInt64(settled[tier].value);
+		args[1] = (NullableDatum) {.value = ids[count - 1]};
+	}
+
+	for (int tier = 0; tier < TIER_COUNT; tier++)
+	{
+		Datum		values[6] = {
+			CStringGetTextDatum(tier_names[tier]),
+			live[tier].value,
+			Int64GetDatum(rollout->succeeded[tier]),
+			Int64GetDatum(rollout->failed[tier]),
+			leased[tier].value,
+			Int64GetDatum(remaining[tier])
+		};
+		bool		nulls[6] = {false};
+
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	}
+	return (Datum) 0;
+}

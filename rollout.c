@@ -1,0 +1,1307 @@
+/*-------------------------------------------------------------------------
+ *
+ * rollout.c
+ *	  Rollouts: registering versions, their phases, and the operators' verbs.
+ *
+ * All that changes a rollout happens under the lock of its package, so that
+ * what is decided about one version and its siblings is decided by one
+ * transaction at a time.  Packages do not disturb one another.
+ *
+ * A change goes like this: lock the package; load the rollouts that can
+ * still change; settle, that is, write down what the clock has done to them
+ * meanwhile; make the change; work out anew when the clock will do what; and
+ * save.  Gates are read at now(), the start of the transaction; what is
+ * written is stamped with the clock as it is under the lock.  A transaction
+ * that stays open for long thus sees a soak end late and never early.
+ *
+ * Lock order: package, rollout, execution.
+ *
+ * The terms are those of progressive delivery: rollout, canary, soak (or
+ * bake) time, promote, halt, resume, abort, retry.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_type.h"
+#include "common/hashfn.h"
+#include "common/int.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+
+#include "update_tier.h"
+
+PG_FUNCTION_INFO_V1(update_tier_phase_at);
+PG_FUNCTION_INFO_V1(update_tier_set_policy);
+PG_FUNCTION_INFO_V1(update_tier_start);
+PG_FUNCTION_INFO_V1(update_tier_promote);
+PG_FUNCTION_INFO_V1(update_tier_halt);
+PG_FUNCTION_INFO_V1(update_tier_resume);
+PG_FUNCTION_INFO_V1(update_tier_abort);
+PG_FUNCTION_INFO_V1(update_tier_retry);
+PG_FUNCTION_INFO_V1(update_tier_promoted_version);
+PG_FUNCTION_INFO_V1(update_tier_prune);
+
+/*
+ * Two of these, with what a btree tuple takes, fit into an index page three
+ * times, as the unique index over package and version requires.
+ */
+#define NAME_MAX_BYTES	1024
+
+#define EXPIRED_REASON	"a lease of a last attempt expired"
+
+
+/* ---------------------------------------------------------------------
+ * Values
+ * ---------------------------------------------------------------------
+ */
+
+NullableDatum
+text_value(const char *value)
+{
+	NullableDatum datum = NO_DATUM;
+
+	if (value != NULL)
+	{
+		datum.value = CStringGetTextDatum(value);
+		datum.isnull = false;
+	}
+	return datum;
+}
+
+NullableDatum
+int64_value(int64 value)
+{
+	return (NullableDatum) {.value = Int64GetDatum(value)};
+}
+
+static NullableDatum
+int32_value(int32 value)
+{
+	return (NullableDatum) {.value = Int32GetDatum(value)};
+}
+
+static NullableDatum
+moment_value(TimestampTz value)
+{
+	return (NullableDatum) {.value = TimestampTzGetDatum(value)};
+}
+
+/* NULL for NULL. */
+char *
+optional_text(NullableDatum value)
+{
+	return value.isnull ? NULL : TextDatumGetCString(value.value);
+}
+
+/*
+ * name_argument
+ *		A package or version.
+ *
+ * Errors: 22004 for NULL, 22023 when empty or longer than NAME_MAX_BYTES.
+ */
+char *
+name_argument(NullableDatum value, const char *argument)
+{
+	Size		length;
+
+	if (value.isnull)
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("%s must not be null", argument)));
+	length = VARSIZE_ANY_EXHDR(DatumGetTextPP(value.value));
+	if (length == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s must not be empty", argument)));
+	if (length > NAME_MAX_BYTES)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s is too long", argument),
+				 errdetail("It has %zu bytes, %d are allowed.", length, NAME_MAX_BYTES),
+				 errhint("Use a hash of the content.")));
+	return TextDatumGetCString(value.value);
+}
+
+/*
+ * An interval in microseconds, as intervals are compared: a day is 24 hours
+ * and a month 30 days, in every time zone.  Saturates.
+ */
+static int64
+interval_microseconds(const Interval *interval)
+{
+	int64		days = (int64) interval->month * DAYS_PER_MONTH + interval->day;
+	int64		result;
+
+	if (pg_mul_s64_overflow(days, USECS_PER_DAY, &result))
+		return days > 0 ? PG_INT64_MAX : PG_INT64_MIN;
+	if (pg_add_s64_overflow(result, interval->time, &result))
+		return interval->time > 0 ? PG_INT64_MAX : PG_INT64_MIN;
+	return result;
+}
+
+/* moment_after: so much later; DT_NOEND when that is beyond all timestamps. */
+TimestampTz
+moment_after(TimestampTz moment, int64 microseconds)
+{
+	TimestampTz result;
+
+	if (TIMESTAMP_NOT_FINITE(moment) ||
+		pg_add_s64_overflow(moment, microseconds, &result) ||
+		!IS_VALID_TIMESTAMP(result))
+		return DT_NOEND;
+	return result;
+}
+
+/*
+ * update_tier.phase_at(...) returns text
+ *
+ * phase_at() for SQL: the view update_tier.status uses it.
+ */
+Datum
+update_tier_phase_at(PG_FUNCTION_ARGS)
+{
+	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	Timeline	timeline = {
+		.needs_canary = PG_GETARG_BOOL(1),
+		.turn_at = PG_GETARG_TIMESTAMPTZ(2),
+		.soak_ends_at = PG_GETARG_TIMESTAMPTZ(3),
+		.superseded_at = PG_GETARG_TIMESTAMPTZ(4),
+		.halts_at = PG_GETARG_TIMESTAMPTZ(5)
+	};
+
+	if (!phase_parse(name, &timeline.phase))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("unknown phase: \"%s\"", clipped(name))));
+	PG_RETURN_TEXT_P(cstring_to_text(phase_names[phase_at(&timeline,
+														  PG_GETARG_TIMESTAMPTZ(6))]));
+}
+
+
+/* ---------------------------------------------------------------------
+ * Reading and writing rows
+ * ---------------------------------------------------------------------
+ */
+
+/* In the order that rollout_from_row() reads. */
+#define ROLLOUT_COLUMNS \
+	" r.id, r.package, r.version, r.ordinal, r.phase, r.soak, r.lease," \
+	" r.min_successes, r.max_failures, r.max_in_flight, r.max_attempts," \
+	" r.auto_promote, r.require_canary, r.turn_at, r.soak_ends_at," \
+	" r.superseded_at, r.halts_at, r.promoted_at, r.changed_at," \
+	" r.canary_succeeded, r.canary_failed, r.canary_acknowledged," \
+	" r.canary_in_flight, r.canary_position, r.production_succeeded," \
+	" r.production_failed, r.production_acknowledged," \
+	" r.production_in_flight, r.production_position, r.related, r.reason "
+
+#define TEXT_IS(column, value)	column " OPERATOR(pg_catalog.=) " value
+#define CAN_CHANGE \
+	"r.phase OPERATOR(pg_catalog.=) ANY (ARRAY['queued', 'canary', 'soaking', 'promoted'])"
+
+/* The settings of a package: its own, else those of '*', else the defaults. */
+#define POLICY \
+	" COALESCE(p.soak, d.soak, '24 hours'), COALESCE(p.min_successes, d.min_successes, 1)," \
+	" COALESCE(p.max_failures, d.max_failures, 0), COALESCE(p.max_in_flight, d.max_in_flight, 25)," \
+	" COALESCE(p.max_attempts, d.max_attempts, 3), COALESCE(p.lease, d.lease, '15 minutes')," \
+	" COALESCE(p.auto_promote, d.auto_promote, true), COALESCE(p.require_canary, d.require_canary, true)" \
+	" FROM (SELECT 1) AS one" \
+	" LEFT JOIN update_tier.policy AS p ON " TEXT_IS("p.package", "$1") \
+	" LEFT JOIN update_tier.policy AS d ON " TEXT_IS("d.package", "'*'")
+
+#define POLICY_COLUMNS \
+	"soak, min_successes, max_failures, max_in_flight, max_attempts, lease, auto_promote, require_canary"
+
+static Statement load_package = {
+	.text = "SELECT" ROLLOUT_COLUMNS "FROM update_tier.rollout AS r"
+	" WHERE " TEXT_IS("r.package", "$1") " AND " CAN_CHANGE " ORDER BY r.ordinal",
+	.nargs = 1, .argtypes = {TEXTOID},
+	.role = AS_EXTENSION
+};
+
+#define ONE_ROLLOUT \
+	"SELECT" ROLLOUT_COLUMNS "FROM update_tier.rollout AS r" \
+	" WHERE " TEXT_IS("r.package", "$1") " AND " TEXT_IS("r.version", "$2")
+
+static Statement load_rollout = {
+	.text = ONE_ROLLOUT,
+	.nargs = 2, .argtypes = {TEXTOID, TEXTOID},
+	.role = AS_EXTENSION
+};
+
+static Statement load_rollout_by_id = {
+	.text = "SELECT" ROLLOUT_COLUMNS "FROM update_tier.rollout AS r"
+	" WHERE r.id OPERATOR(pg_catalog.=) $1",
+	.nargs = 1, .argtypes = {INT8OID},
+	.role = AS_EXTENSION
+};
+
+/* The same for gates, which see what their statement sees. */
+static Statement peek_rollout = {
+	.text = ONE_ROLLOUT,
+	.nargs = 2, .argtypes = {TEXTOID, TEXTOID},
+	.read_only = true, .role = AS_EXTENSION
+};
+
+static Statement peek_package = {
+	.text = "SELECT" ROLLOUT_COLUMNS "FROM update_tier.rollout AS r"
+	" WHERE " TEXT_IS("r.package", "$1") " AND " CAN_CHANGE " ORDER BY r.ordinal",
+	.nargs = 1, .argtypes = {TEXTOID},
+	.read_only = true, .role = AS_EXTENSION
+};
+
+/*
+ * A new row starts out ended, which conflicts with no sibling; its phase is
+ * decided next.
+ */
+static Statement insert_rollout = {
+	.text = "INSERT INTO update_tier.rollout AS r (package, version, phase, changed_at, " POLICY_COLUMNS ")"
+	" SELECT $1, $2, 'superseded', $3, " POLICY " RETURNING" ROLLOUT_COLUMNS,
+	.nargs = 3, .argtypes = {TEXTOID, TEXTOID, TIMESTAMPTZOID},
+	.role = AS_EXTENSION
+};
+
+static Statement renew_rollout = {
+	.text = "UPDATE update_tier.rollout AS r SET (" POLICY_COLUMNS ") = (SELECT " POLICY "),"
+	" ordinal = pg_catalog.nextval('update_tier.rollout_ordinal'), phase = 'superseded',"
+	" turn_at = 'infinity', soak_ends_at = 'infinity', superseded_at = 'infinity',"
+	" halts_at = 'infinity', promoted_at = 'infinity', canary_succeeded = 0, canary_failed = 0,"
+	" canary_acknowledged = 0, canary_in_flight = 0, canary_position = NULL,"
+	" production_succeeded = 0, production_failed = 0, production_acknowledged = 0,"
+	" production_in_flight = 0, production_position = NULL, related = NULL"
+	" WHERE r.id OPERATOR(pg_catalog.=) $2 RETURNING" ROLLOUT_COLUMNS,
+	.nargs = 2, .argtypes = {TEXTOID, INT8OID},
+	.role = AS_EXTENSION
+};
+
+static Statement save_rollout = {
+	.text = "UPDATE update_tier.rollout AS r SET phase = $2, turn_at = $3, soak_ends_at = $4,"
+	" superseded_at = $5, halts_at = $6, promoted_at = $7, changed_at = $8,"
+	" canary_succeeded = $9, canary_failed = $10, canary_acknowledged = $11,"
+	" canary_in_flight = $12, canary_position = $13, production_succeeded = $14,"
+	" production_failed = $15, production_acknowledged = $16,"
+	" production_in_flight = $17, production_position = $18, related = $19, reason = $20"
+	" WHERE r.id OPERATOR(pg_catalog.=) $1",
+	.nargs = 20,
+	.argtypes = {INT8OID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID,
+		TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, INT4OID, INT4OID,
+	INT4OID, UUIDOID, INT4OID, INT4OID, INT4OID, INT4OID, UUIDOID, TEXTOID, TEXTOID},
+	.role = AS_EXTENSION
+};
+
+static Statement insert_event = {
+	.text = "INSERT INTO update_tier.event (at, actor, kind, package, version, workspace, token, detail)"
+	" VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+	.nargs = 8,
+	.argtypes = {TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, UUIDOID, INT8OID, TEXTOID},
+	.role = AS_EXTENSION
+};
+
+/* Too few canaries so far for the soak to begin? */
+static bool
+needs_canary(const Rollout *rollout)
+{
+	return rollout->require_canary &&
+		rollout->succeeded[TIER_CANARY] < rollout->min_successes;
+}
+
+static Rollout *
+rollout_from_row(const NullableDatum *row)
+{
+	Rollout    *rollout = palloc0_object(Rollout);
+	char	   *phase = TextDatumGetCString(row[4].value);
+
+	rollout->id = DatumGetInt64(row[0].value);
+	rollout->package = TextDatumGetCString(row[1].value);
+	rollout->version = TextDatumGetCString(row[2].value);
+	rollout->ordinal = DatumGetInt64(row[3].value);
+	if (!phase_parse(phase, &rollout->timeline.phase))
+		elog(ERROR, "rollout " INT64_FORMAT " has an unknown phase", rollout->id);
+	rollout->soak = interval_microseconds(DatumGetIntervalP(row[5].value));
+	rollout->lease = interval_microseconds(DatumGetIntervalP(row[6].value));
+	rollout->min_successes = DatumGetInt32(row[7].value);
+	rollout->max_failures = DatumGetInt32(row[8].value);
+	rollout->max_in_flight = DatumGetInt32(row[9].value);
+	rollout->max_attempts = DatumGetInt32(row[10].value);
+	rollout->auto_promote = DatumGetBool(row[11].value);
+	rollout->require_canary = DatumGetBool(row[12].value);
+	rollout->timeline.turn_at = DatumGetTimestampTz(row[13].value);
+	rollout->timeline.soak_ends_at = DatumGetTimestampTz(row[14].value);
+	rollout->timeline.superseded_at = DatumGetTimestampTz(row[15].value);
+	rollout->timeline.halts_at = DatumGetTimestampTz(row[16].value);
+	rollout->promoted_at = DatumGetTimestampTz(row[17].value);
+	rollout->changed_at = DatumGetTimestampTz(row[18].value);
+	for (int tier = 0; tier < TIER_COUNT; tier++)
+	{
+		const NullableDatum *column = &row[19 + 5 * tier];
+
+		rollout->succeeded[tier] = DatumGetInt32(column[0].value);
+		rollout->failed[tier] = DatumGetInt32(column[1].value);
+		rollout->acknowledged[tier] = DatumGetInt32(column[2].value);
+		rollout->in_flight[tier] = DatumGetInt32(column[3].value);
+		rollout->position[tier] = column[4];
+	}
+	rollout->related = optional_text(row[29]);
+	rollout->reason = optional_text(row[30]);
+	rollout->timeline.needs_canary = needs_canary(rollout);
+	return rollout;
+}
+
+static void
+rollout_write(const Rollout *rollout)
+{
+	NullableDatum args[20];
+	int			n = 0;
+
+	args[n++] = int64_value(rollout->id);
+	args[n++] = text_value(phase_names[rollout->timeline.phase]);
+	args[n++] = moment_value(rollout->timeline.turn_at);
+	args[n++] = moment_value(rollout->timeline.soak_ends_at);
+	args[n++] = moment_value(rollout->timeline.superseded_at);
+	args[n++] = moment_value(rollout->timeline.halts_at);
+	args[n++] = moment_value(rollout->promoted_at);
+	args[n++] = moment_value(rollout->changed_at);
+	for (int tier = 0; tier < TIER_COUNT; tier++)
+	{
+		args[n++] = int32_value(rollout->succeeded[tier]);
+		args[n++] = int32_value(rollout->failed[tier]);
+		args[n++] = int32_value(rollout->acknowledged[tier]);
+		args[n++] = int32_value(rollout->in_flight[tier]);
+		args[n++] = rollout->position[tier];
+	}
+	args[n++] = text_value(rollout->related);
+	args[n++] = text_value(rollout->reason);
+	Assert(n == save_rollout.nargs);
+	statement_run(&save_rollout, NULL, args, NULL);
+}
+
+/* rollout_by_id: NULL if there is none. */
+Rollout *
+rollout_by_id(int64 id)
+{
+	NullableDatum args[1] = {int64_value(id)};
+	List	   *rows = statement_fetch_all(&load_rollout_by_id, NULL, args);
+
+	return rows == NIL ? NULL : rollout_from_row(linitial(rows));
+}
+
+/* rollout_read: for gates; NULL if the version is not known. */
+Rollout *
+rollout_read(const char *package, const char *version)
+{
+	NullableDatum args[2] = {text_value(package), text_value(version)};
+	List	   *rows = statement_fetch_all(&peek_rollout, NULL, args);
+
+	return rows == NIL ? NULL : rollout_from_row(linitial(rows));
+}
+
+/*
+ * rollout_soaking
+ *		For gates: the rollout of the package that soaks at that moment, and
+ *		that a version as yet unknown would wait behind; or NULL.
+ */
+Rollout *
+rollout_soaking(const char *package, TimestampTz moment)
+{
+	NullableDatum args[1] = {text_value(package)};
+	ListCell   *lc;
+
+	foreach(lc, statement_fetch_all(&peek_package, NULL, args))
+	{
+		Rollout    *rollout = rollout_from_row(lfirst(lc));
+
+		if (phase_at(&rollout->timeline, moment) == PHASE_SOAKING)
+			return rollout;
+	}
+	return NULL;
+}
+
+void
+refuse_unknown_rollout(const char *package, const char *version)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_NO_DATA_FOUND),
+			 errmsg("version \"%s\" of package \"%s\" is not known",
+					clipped(version), clipped(package)),
+			 errhint("Rollouts begin with update_tier.start, or with the first claim.")));
+}
+
+/*
+ * event_add
+ *		Append to the record.  The actor is who called us.
+ */
+void
+event_add(Package *package, const Rollout *rollout, const char *kind,
+		  NullableDatum workspace, NullableDatum token, const char *detail)
+{
+	NullableDatum args[8] = {
+		moment_value(package->stamp),
+		text_value(GetUserNameFromId(GetUserId(), false)),
+		text_value(kind),
+		text_value(package->name),
+		text_value(rollout ? rollout->version : NULL),
+		workspace,
+		token,
+		text_value(detail)
+	};
+
+	statement_run(&insert_event, NULL, args, NULL);
+}
+
+static void
+event_note(Package *package, const Rollout *rollout, const char *kind, const char *detail)
+{
+	event_add(package, rollout, kind, NO_DATUM, NO_DATUM, detail);
+}
+
+
+/* ---------------------------------------------------------------------
+ * A package under its lock
+ * ---------------------------------------------------------------------
+ */
+
+static void
+touch(Package *package, Rollout *rollout)
+{
+	rollout->changed_at = package->stamp;
+	rollout->dirty = true;
+}
+
+/* Put a rollout where it belongs, oldest first. */
+static void
+add_rollout(Package *package, Rollout *rollout)
+{
+	int			i = 0;
+
+	while (i < list_length(package->rollouts) &&
+		   ((Rollout *) list_nth(package->rollouts, i))->ordinal < rollout->ordinal)
+		i++;
+	package->rollouts = list_insert_nth(package->rollouts, i, rollout);
+	package->stamp = Max(package->stamp, rollout->changed_at);
+}
+
+static void
+enter_phase(Package *package, Rollout *rollout, Phase phase, const char *detail)
+{
+	rollout->timeline.phase = phase;
+	touch(package, rollout);
+	event_note(package, rollout, phase_names[phase], detail);
+}
+
+/* The next newer rollout that has been promoted. */
+static Rollout *
+newer_promoted(Package *package, const Rollout *rollout)
+{
+	ListCell   *lc;
+
+	foreach(lc, package->rollouts)
+	{
+		Rollout    *other = (Rollout *) lfirst(lc);
+
+		if (other->ordinal > rollout->ordinal && other->promoted_at != DT_NOEND)
+			return other;
+	}
+	return NULL;
+}
+
+/*
+ * Write down what the clock has done since.  Newest first, so that who has
+ * been superseded finds who did it.
+ */
+static void
+settle(Package *package)
+{
+	for (int i = list_length(package->rollouts) - 1; i >= 0; i--)
+	{
+		Rollout    *rollout = (Rollout *) list_nth(package->rollouts, i);
+		Phase		stored = rollout->timeline.phase;
+		Phase		present = phase_at(&rollout->timeline, package->now);
+
+		if (present == stored)
+			continue;
+		if ((stored == PHASE_QUEUED || stored == PHASE_SOAKING) &&
+			(present == PHASE_PROMOTED || present == PHASE_SUPERSEDED ||
+			 (present == PHASE_HALTED &&
+			  rollout->timeline.soak_ends_at < rollout->timeline.halts_at)))
+			rollout->promoted_at = rollout->timeline.soak_ends_at;
+		if (stored == PHASE_QUEUED)
+			rollout->related = NULL;
+		if (present == PHASE_SUPERSEDED)
+		{
+			Rollout    *newer = newer_promoted(package, rollout);
+
+			rollout->related = newer ? newer->version : NULL;
+		}
+		if (present == PHASE_HALTED)
+			rollout->reason = EXPIRED_REASON;
+		enter_phase(package, rollout, present,
+					present == PHASE_HALTED ? EXPIRED_REASON :
+					present == PHASE_SUPERSEDED ? rollout->related : NULL);
+	}
+}
+
+/*
+ * package_lock
+ *		Lock a package for the rest of the transaction, load its rollouts
+ *		that can still change, and settle them.
+ *
+ * The lock is on a number made of the name, as a tag below our own table: it
+ * is nobody else's, and no row has to be there to be locked.  Two packages
+ * whose names give the same number wait for each other, and that is all.
+ */
+Package *
+package_lock(const char *name)
+{
+	Package    *package = palloc0_object(Package);
+	Oid			classid = get_relname_relid("rollout",
+											get_namespace_oid(MACHINERY_SCHEMA, false));
+	NullableDatum args[1] = {text_value(name)};
+	ListCell   *lc;
+
+	LockDatabaseObject(classid,
+					   DatumGetUInt32(hash_any((const unsigned char *) name, strlen(name))),
+					   0, ExclusiveLock);
+
+	package->name = pstrdup(name);
+	package->now = GetCurrentTransactionStartTimestamp();
+	package->stamp = GetCurrentTimestamp();
+	foreach(lc, statement_fetch_all(&load_package, NULL, args))
+		add_rollout(package, rollout_from_row(lfirst(lc)));
+	settle(package);
+	return package;
+}
+
+/*
+ * package_find
+ *		A version of the package, whatever its phase; NULL if not known.
+ */
+Rollout *
+package_find(Package *package, const char *version)
+{
+	NullableDatum args[2] = {text_value(package->name), text_value(version)};
+	List	   *rows;
+	Rollout    *rollout;
+	ListCell   *lc;
+
+	foreach(lc, package->rollouts)
+	{
+		rollout = (Rollout *) lfirst(lc);
+		if (strcmp(rollout->version, version) == 0)
+			return rollout;
+	}
+	rows = statement_fetch_all(&load_rollout, NULL, args);
+	if (rows == NIL)
+		return NULL;
+	rollout = rollout_from_row(linitial(rows));
+	add_rollout(package, rollout);
+	return rollout;
+}
+
+/* The rollout in canary or soaking, if any. */
+static Rollout *
+running(Package *package)
+{
+	ListCell   *lc;
+
+	foreach(lc, package->rollouts)
+	{
+		Rollout    *rollout = (Rollout *) lfirst(lc);
+
+		if (rollout->timeline.phase == PHASE_CANARY ||
+			rollout->timeline.phase == PHASE_SOAKING)
+			return rollout;
+	}
+	return NULL;
+}
+
+static Rollout *
+queued(Package *package)
+{
+	ListCell   *lc;
+
+	foreach(lc, package->rollouts)
+	{
+		Rollout    *rollout = (Rollout *) lfirst(lc);
+
+		if (rollout->timeline.phase == PHASE_QUEUED)
+			return rollout;
+	}
+	return NULL;
+}
+
+/* Nothing will happen to the rollout by itself. */
+static void
+stop_clock(Rollout *rollout)
+{
+	rollout->timeline.turn_at = DT_NOEND;
+	rollout->timeline.soak_ends_at = DT_NOEND;
+	rollout->timeline.superseded_at = DT_NOEND;
+	rollout->timeline.halts_at = DT_NOEND;
+}
+
+static void
+supersede(Package *package, Rollout *rollout, const Rollout *by)
+{
+	stop_clock(rollout);
+	rollout->related = by->version;
+	enter_phase(package, rollout, PHASE_SUPERSEDED, by->version);
+}
+
+/* It is the rollout's turn: canaries first, or the soak if they did enough. */
+static void
+run_rollout(Package *package, Rollout *rollout)
+{
+	rollout->related = NULL;
+	rollout->timeline.needs_canary = needs_canary(rollout);
+	rollout->timeline.turn_at = DT_NOEND;
+	rollout->timeline.soak_ends_at = DT_NOEND;
+	if (rollout->timeline.needs_canary)
+		enter_phase(package, rollout, PHASE_CANARY, NULL);
+	else
+	{
+		if (rollout->auto_promote)
+			rollout->timeline.soak_ends_at = moment_after(package->stamp, rollout->soak);
+		enter_phase(package, rollout, PHASE_SOAKING, NULL);
+	}
+	executions_predict_halt(rollout);
+}
+
+/*
+ * Let the newest rollout in.  One that is still in canary gives way: an
+ * update whose canaries never answer must not block its own fix.  One that
+ * soaks does not, or a package that moves often would never be promoted; of
+ * those that wait for it only the newest is worth waiting.
+ */
+static void
+admit(Package *package, Rollout *rollout)
+{
+	Rollout    *waiting = queued(package);
+	Rollout    *current;
+
+	if (waiting != NULL && waiting != rollout)
+		supersede(package, waiting, rollout);
+
+	current = running(package);
+	if (current != NULL && current->timeline.phase == PHASE_SOAKING)
+	{
+		rollout->related = current->version;
+		enter_phase(package, rollout, PHASE_QUEUED, current->version);
+		return;
+	}
+	if (current != NULL)
+		supersede(package, current, rollout);
+	run_rollout(package, rollout);
+}
+
+/*
+ * package_start
+ *		The version's rollout; a version seen for the first time starts one.
+ */
+Rollout *
+package_start(Package *package, const char *version)
+{
+	Rollout    *rollout = package_find(package, version);
+	NullableDatum args[3] = {text_value(package->name), text_value(version),
+	moment_value(package->stamp)};
+
+	if (rollout != NULL)
+		return rollout;
+	rollout = rollout_from_row(linitial(statement_fetch_all(&insert_rollout, NULL, args)));
+	add_rollout(package, rollout);
+	event_note(package, rollout, "started", NULL);
+	admit(package, rollout);
+	return rollout;
+}
+
+/*
+ * When will the clock change something?  What a rollout does to its siblings
+ * is written into their rows, so that each row tells its own phase.
+ *
+ * The one that waits gets its turn when the one before it is promoted or
+ * halts; a promoted one closes when a newer one is promoted.
+ */
+static void
+schedule(Package *package)
+{
+	TimestampTz free_at = DT_NOBEGIN;	/* nobody in canary or soaking */
+	Rollout    *current = running(package);
+	Rollout    *waiting = queued(package);
+	TimestampTz newer_promoted_at = DT_NOEND;
+
+	/* A success was withdrawn, so who soaked needs canaries again. */
+	if (current != NULL && waiting != NULL && current->timeline.phase == PHASE_CANARY)
+	{
+		supersede(package, current, waiting);
+		current = NULL;
+	}
+	if (current != NULL)
+		free_at = Min(current->timeline.soak_ends_at, current->timeline.halts_at);
+
+	if (waiting != NULL)
+	{
+		if (current == NULL)
+			run_rollout(package, waiting);
+		else
+		{
+			TimestampTz soak_ends_at = DT_NOEND;
+
+			if (!waiting->timeline.needs_canary && waiting->auto_promote)
+				soak_ends_at = moment_after(free_at, waiting->soak);
+			if (waiting->timeline.turn_at != free_at ||
+				waiting->timeline.soak_ends_at != soak_ends_at ||
+				waiting->related == NULL ||
+				strcmp(waiting->related, current->version) != 0)
+			{
+				waiting->timeline.turn_at = free_at;
+				waiting->timeline.soak_ends_at = soak_ends_at;
+				waiting->related = current->version;
+				waiting->dirty = true;
+			}
+		}
+	}
+
+	/* Newest first: each learns when somebody newer is promoted. */
+	for (int i = list_length(package->rollouts) - 1; i >= 0; i--)
+	{
+		Rollout    *rollout = (Rollout *) list_nth(package->rollouts, i);
+		Timeline   *timeline = &rollout->timeline;
+		Rollout    *newer;
+
+		switch (timeline->phase)
+		{
+			case PHASE_PROMOTED:
+				newer = newer_promoted(package, rollout);
+				if (newer != NULL && newer->timeline.phase == PHASE_PROMOTED)
+				{
+					supersede(package, rollout, newer);
+					break;
+				}
+				/* FALLTHROUGH */
+			case PHASE_SOAKING:
+			case PHASE_QUEUED:
+				if (timeline->superseded_at != newer_promoted_at)
+				{
+					timeline->superseded_at = newer_promoted_at;
+					rollout->dirty = true;
+				}
+				if (timeline->phase != PHASE_PROMOTED &&
+					timeline->soak_ends_at < timeline->halts_at)
+					newer_promoted_at = Min(newer_promoted_at, timeline->soak_ends_at);
+				break;
+			default:
+				break;
+		}
+	}
+}
+
+/*
+ * package_save
+ *		Write what has changed.  Oldest first: who makes room for another is
+ *		written before the other, as the unique indexes want it.
+ */
+void
+package_save(Package *package)
+{
+	ListCell   *lc;
+
+	schedule(package);
+	foreach(lc, package->rollouts)
+	{
+		Rollout    *rollout = (Rollout *) lfirst(lc);
+
+		if (rollout->dirty)
+			rollout_write(rollout);
+		rollout->dirty = false;
+	}
+}
+
+static void
+halt_rollout(Package *package, Rollout *rollout, const char *reason)
+{
+	rollout->reason = reason ? pstrdup(reason) : NULL;
+	rollout->related = NULL;
+	stop_clock(rollout);
+	enter_phase(package, rollout, PHASE_HALTED, reason);
+}
+
+/*
+ * rollout_evidence_changed
+ *		Draw the conclusions after the counters of a rollout have changed.
+ */
+void
+rollout_evidence_changed(Package *package, Rollout *rollout)
+{
+	Timeline   *timeline = &rollout->timeline;
+
+	touch(package, rollout);
+	timeline->needs_canary = needs_canary(rollout);
+
+	if (phase_runs(timeline->phase))
+	{
+		for (int tier = 0; tier < TIER_COUNT; tier++)
+		{
+			int			failures = rollout->failed[tier] - rollout->acknowledged[tier];
+
+			if (failures > rollout->max_failures)
+			{
+				halt_rollout(package, rollout,
+							 psprintf("%d %s failed, %d tolerated", failures,
+									  tier == TIER_CANARY ?
+									  (failures == 1 ? "canary workspace" : "canary workspaces") :
+									  (failures == 1 ? "production workspace" : "production workspaces"),
+									  rollout->max_failures));
+				return;
+			}
+		}
+	}
+
+	if (timeline->phase == PHASE_CANARY && !timeline->needs_canary)
+		run_rollout(package, rollout);
+	else if (timeline->phase == PHASE_SOAKING && timeline->needs_canary)
+	{
+		timeline->soak_ends_at = DT_NOEND;
+		enter_phase(package, rollout, PHASE_CANARY, "a canary success was withdrawn");
+	}
+}
+
+
+/* ---------------------------------------------------------------------
+ * Policy
+ * ---------------------------------------------------------------------
+ */
+
+static Statement upsert_policy = {
+	.text = "INSERT INTO update_tier.policy AS p (package, " POLICY_COLUMNS ")"
+	" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (package) DO UPDATE SET"
+	" soak = COALESCE(excluded.soak, p.soak),"
+	" min_successes = COALESCE(excluded.min_successes, p.min_successes),"
+	" max_failures = COALESCE(excluded.max_failures, p.max_failures),"
+	" max_in_flight = COALESCE(excluded.max_in_flight, p.max_in_flight),"
+	" max_attempts = COALESCE(excluded.max_attempts, p.max_attempts),"
+	" lease = COALESCE(excluded.lease, p.lease),"
+	" auto_promote = COALESCE(excluded.auto_promote, p.auto_promote),"
+	" require_canary = COALESCE(excluded.require_canary, p.require_canary)",
+	.nargs = 9,
+	.argtypes = {TEXTOID, INTERVALOID, INT4OID, INT4OID, INT4OID, INT4OID, INTERVALOID,
+	BOOLOID, BOOLOID},
+	.role = AS_EXTENSION
+};
+
+static void
+check_setting(NullableDatum value, int32 minimum, const char *setting)
+{
+	if (!value.isnull && DatumGetInt32(value.value) < minimum)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s must be at least %d: %d", setting, minimum,
+						DatumGetInt32(value.value))));
+}
+
+static void
+check_interval(NullableDatum value, int64 minimum, const char *setting)
+{
+	if (!value.isnull &&
+		interval_microseconds(DatumGetIntervalP(value.value)) < minimum)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s must %s", setting,
+						minimum > 0 ? "be positive" : "not be negative")));
+}
+
+/*
+ * update_tier.set_policy(package, soak, min_successes, max_failures,
+ *		max_in_flight, max_attempts, lease, auto_promote, require_canary)
+ *		returns void
+ *
+ * Errors: 22023 for nonsense, 22004 for a NULL package.
+ */
+Datum
+update_tier_set_policy(PG_FUNCTION_ARGS)
+{
+	Package    *package;
+	NullableDatum args[9];
+
+	for (int i = 0; i < 9; i++)
+		args[i] = fcinfo->args[i];
+	(void) name_argument(args[0], "package");
+	check_interval(args[1], 0, "soak");
+	check_setting(args[2], 1, "min_successes");
+	check_setting(args[3], 0, "max_failures");
+	check_setting(args[4], 1, "max_in_flight");
+	check_setting(args[5], 1, "max_attempts");
+	check_interval(args[6], 1, "lease");
+
+	/* Not while a rollout of the package is about to copy its settings. */
+	package = package_lock(TextDatumGetCString(args[0].value));
+	statement_run(&upsert_policy, NULL, args, NULL);
+	event_note(package, NULL, "policy", NULL);
+	package_save(package);
+	PG_RETURN_VOID();
+}
+
+
+/* ---------------------------------------------------------------------
+ * Verbs
+ * ---------------------------------------------------------------------
+ */
+
+/* The text of a phase, as of when gates are read. */
+static Datum
+present_phase(const Package *package, const Rollout *rollout)
+{
+	return CStringGetTextDatum(phase_names[phase_at(&rollout->timeline, package->now)]);
+}
+
+/*
+ * update_tier.start(package, version) returns text
+ *
+ * Registers a version, unless it is known.  Returns its phase.
+ */
+Datum
+update_tier_start(PG_FUNCTION_ARGS)
+{
+	char	   *name = name_argument(fcinfo->args[0], "package");
+	char	   *version = name_argument(fcinfo->args[1], "version");
+	Package    *package = package_lock(name);
+	Rollout    *rollout = package_start(package, version);
+
+	package_save(package);
+	PG_RETURN_DATUM(present_phase(package, rollout));
+}
+
+/* What a verb's arguments name, under the package's lock. */
+static Rollout *
+verb_target(FunctionCallInfo fcinfo, Package **package)
+{
+	char	   *name = name_argument(fcinfo->args[0], "package");
+	char	   *version = name_argument(fcinfo->args[1], "version");
+	Rollout    *rollout;
+
+	*package = package_lock(name);
+	rollout = package_find(*package, version);
+	if (rollout == NULL)
+		refuse_unknown_rollout(name, version);
+	executions_expire(*package, rollout);
+	return rollout;
+}
+
+/* The phase does not permit the verb. */
+static void
+refuse_verb(const Rollout *rollout, const char *verb, const char *hint)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("cannot %s version \"%s\" of package \"%s\"", verb,
+					clipped(rollout->version), clipped(rollout->package)),
+			 errdetail("Its phase is \"%s\".", phase_names[rollout->timeline.phase]),
+			 errhint("%s", hint)));
+}
+
+/* Save, and return the phase. */
+static Datum
+verb_done(Package *package, Rollout *rollout)
+{
+	package_save(package);
+	return present_phase(package, rollout);
+}
+
+/*
+ * update_tier.promote(package, version, reason) returns text
+ *
+ * Errors: P0002 unknown rollout, 55000 when it does not soak.
+ */
+Datum
+update_tier_promote(PG_FUNCTION_ARGS)
+{
+	Package    *package;
+	Rollout    *rollout = verb_target(fcinfo, &package);
+
+	switch (rollout->timeline.phase)
+	{
+		case PHASE_PROMOTED:
+			break;
+		case PHASE_SOAKING:
+			rollout->promoted_at = package->stamp;
+			rollout->timeline.soak_ends_at = package->stamp;
+			rollout->reason = optional_text(fcinfo->args[2]);
+			enter_phase(package, rollout, PHASE_PROMOTED, rollout->reason);
+			break;
+		default:
+			refuse_verb(rollout, "promote", "Only a version that soaks can be promoted.");
+	}
+	PG_RETURN_DATUM(verb_done(package, rollout));
+}
+
+/*
+ * update_tier.halt(package, version, reason) returns text
+ *
+ * Errors: P0002 unknown rollout, 55000 when it has ended.
+ */
+Datum
+update_tier_halt(PG_FUNCTION_ARGS)
+{
+	Package    *package;
+	Rollout    *rollout = verb_target(fcinfo, &package);
+
+	switch (rollout->timeline.phase)
+	{
+		case PHASE_HALTED:
+			break;
+		case PHASE_ABORTED:
+		case PHASE_SUPERSEDED:
+			refuse_verb(rollout, "halt", "It has ended: nobody gets it.");
+			break;
+		default:
+			halt_rollout(package, rollout, optional_text(fcinfo->args[2]));
+	}
+	PG_RETURN_DATUM(verb_done(package, rollout));
+}
+
+/*
+ * update_tier.resume(package, version, reason) returns text
+ *
+ * Never promotes: the failures so far are acknowledged, and the soak starts
+ * again, also for one that had been promoted.
+ *
+ * Errors: P0002 unknown rollout, 55000 when it has ended or a newer version
+ * has taken its place.
+ */
+Datum
+update_tier_resume(PG_FUNCTION_ARGS)
+{
+	Package    *package;
+	Rollout    *rollout = verb_target(fcinfo, &package);
+	ListCell   *lc;
+
+	if (rollout->timeline.phase == PHASE_ABORTED ||
+		rollout->timeline.phase == PHASE_SUPERSEDED)
+		refuse_verb(rollout, "resume", "Use update_tier.retry to start it again.");
+
+	if (rollout->timeline.phase == PHASE_HALTED)
+	{
+		foreach(lc, package->rollouts)
+		{
+			Rollout    *other = (Rollout *) lfirst(lc);
+
+			if (other->ordinal > rollout->ordinal &&
+				(phase_runs(other->timeline.phase) || other->timeline.phase == PHASE_QUEUED))
+				ereport(ERROR,
+						(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						 errmsg("cannot resume version \"%s\" of package \"%s\"",
+								clipped(rollout->version), clipped(rollout->package)),
+						 errdetail("The newer version \"%s\" has taken its place; its phase is \"%s\".",
+								   clipped(other->version), phase_names[other->timeline.phase]),
+						 errhint("Use update_tier.retry to make this one the newest.")));
+		}
+		executions_acknowledge(rollout);
+		for (int tier = 0; tier < TIER_COUNT; tier++)
+			rollout->acknowledged[tier] = rollout->failed[tier];
+		rollout->promoted_at = DT_NOEND;
+		rollout->reason = optional_text(fcinfo->args[2]);
+		event_note(package, rollout, "resumed", rollout->reason);
+		admit(package, rollout);
+	}
+	PG_RETURN_DATUM(verb_done(package, rollout));
+}
+
+/*
+ * update_tier.abort(package, version, reason) returns text
+ *
+ * Errors: P0002 unknown rollout.
+ */
+Datum
+update_tier_abort(PG_FUNCTION_ARGS)
+{
+	Package    *package;
+	Rollout    *rollout = verb_target(fcinfo, &package);
+
+	if (rollout->timeline.phase != PHASE_ABORTED)
+	{
+		rollout->related = NULL;
+		rollout->reason = optional_text(fcinfo->args[2]);
+		rollout->promoted_at = DT_NOEND;
+		stop_clock(rollout);
+		enter_phase(package, rollout, PHASE_ABORTED, rollout->reason);
+	}
+	PG_RETURN_DATUM(verb_done(package, rollout));
+}
+
+/*
+ * update_tier.retry(package, version, reason) returns text
+ *
+ * Starts again as the newest, with the policy of now and without evidence.
+ *
+ * Errors: P0002 unknown rollout, 55000 when it has not ended.
+ */
+Datum
+update_tier_retry(PG_FUNCTION_ARGS)
+{
+	Package    *package;
+	Rollout    *rollout = verb_target(fcinfo, &package);
+	NullableDatum args[2] = {text_value(package->name), int64_value(rollout->id)};
+	char	   *reason = optional_text(fcinfo->args[2]);
+
+	switch (rollout->timeline.phase)
+	{
+		case PHASE_HALTED:
+		case PHASE_ABORTED:
+		case PHASE_SUPERSEDED:
+			break;
+		default:
+			refuse_verb(rollout, "retry", "Halt or abort it first.");
+	}
+
+	executions_clear(package, rollout);
+	package->rollouts = list_delete_ptr(package->rollouts, rollout);
+	rollout = rollout_from_row(linitial(statement_fetch_all(&renew_rollout, NULL, args)));
+	rollout->reason = reason;
+	add_rollout(package, rollout);
+	event_note(package, rollout, "retried", reason);
+	admit(package, rollout);
+	PG_RETURN_DATUM(verb_done(package, rollout));
+}
+
+
+/* ---------------------------------------------------------------------
+ * What was promoted, and forgetting
+ * ---------------------------------------------------------------------
+ */
+
+/*
+ * The version promoted last: by its date, or by a soak that has ended since
+ * and is not written down yet.  One that was superseded afterwards was good;
+ * one that was halted or aborted was not.
+ */
+#define PROMOTED_VERSION(package, moment) \
+	"SELECT q.id, q.version FROM (" \
+	" SELECT r.id, r.version, r.ordinal," \
+	"  CASE WHEN r.promoted_at OPERATOR(pg_catalog.<) 'infinity' THEN r.promoted_at ELSE r.soak_ends_at END AS promoted_at," \
+	"  update_tier.phase_at(r.phase, r.require_canary AND r.canary_succeeded OPERATOR(pg_catalog.<) r.min_successes," \
+	"   r.turn_at, r.soak_ends_at, r.superseded_at, r.halts_at, " moment ") AS phase" \
+	" FROM update_tier.rollout AS r WHERE " TEXT_IS("r.package", package) \
+	"  AND r.phase OPERATOR(pg_catalog.=) ANY (ARRAY['queued', 'soaking', 'promoted', 'superseded'])) AS q" \
+	" WHERE q.promoted_at OPERATOR(pg_catalog.<) 'infinity'" \
+	" AND q.phase OPERATOR(pg_catalog.=) ANY (ARRAY['promoted', 'superseded'])" \
+	" ORDER BY q.promoted_at DESC, q.ordinal DESC LIMIT 1"
+
+static Statement promoted_version = {
+	.text = PROMOTED_VERSION("$1", "$2"),
+	.nargs = 2, .argtypes = {TEXTOID, TIMESTAMPTZOID},
+	.read_only = true, .role = AS_EXTENSION
+};
+
+/*
+ * update_tier.promoted_version(package) returns text
+ */
+Datum
+update_tier_promoted_version(PG_FUNCTION_ARGS)
+{
+	NullableDatum args[2] = {fcinfo->args[0],
+	moment_value(GetCurrentTransactionStartTimestamp())};
+	NullableDatum row[2];
+
+	if (!statement_fetch(&promoted_version, NULL, args, row))
+		PG_RETURN_NULL();
+	PG_RETURN_DATUM(row[1].value);
+}
+
+/* How many rows prune() deletes at a time. */
+#define PRUNE_BATCH	1000
+
+static Statement prunable_packages = {
+	.text = "SELECT DISTINCT r.package FROM update_tier.rollout AS r"
+	" WHERE r.phase OPERATOR(pg_catalog.=) ANY (ARRAY['superseded', 'aborted'])"
+	" AND r.changed_at OPERATOR(pg_catalog.<) $1 ORDER BY r.package",
+	.nargs = 1, .argtypes = {TIMESTAMPTZOID},
+	.role = AS_EXTENSION
+};
+
+static Statement prunable_rollouts = {
+	.text = "SELECT r.id FROM update_tier.rollout AS r WHERE " TEXT_IS("r.package", "$1")
+	" AND r.phase OPERATOR(pg_catalog.=) ANY (ARRAY['superseded', 'aborted'])"
+	" AND r.changed_at OPERATOR(pg_catalog.<) $3"
+	" AND r.id OPERATOR(pg_catalog.<>) ALL"
+	" (SELECT k.id FROM (" PROMOTED_VERSION("$1", "$2") ") AS k)"
+	" ORDER BY r.id",
+	.nargs = 3, .argtypes = {TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID},
+	.role = AS_EXTENSION
+};
+
+static Statement prune_executions = {
+	.text = "DELETE FROM update_tier.execution AS e WHERE e.rollout OPERATOR(pg_catalog.=) $1"
+	" AND e.workspace OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT x.workspace FROM update_tier.execution AS x"
+	" WHERE x.rollout OPERATOR(pg_catalog.=) $1 LIMIT $2))",
+	.nargs = 2, .argtypes = {INT8OID, INT8OID},
+	.role = AS_EXTENSION
+};
+
+static Statement prune_rollout = {
+	.text = "DELETE FROM update_tier.rollout AS r WHERE r.id OPERATOR(pg_catalog.=) $1",
+	.nargs = 1, .argtypes = {INT8OID},
+	.role = AS_EXTENSION
+};
+
+static Statement prune_events = {
+	.text = "DELETE FROM update_tier.event AS e WHERE e.id OPERATOR(pg_catalog.=) ANY"
+	" (ARRAY(SELECT x.id FROM update_tier.event AS x WHERE x.at OPERATOR(pg_catalog.<) $1 LIMIT $2))",
+	.nargs = 2, .argtypes = {TIMESTAMPTZOID, INT8OID},
+	.role = AS_EXTENSION
+};
+
+/*
+ * update_tier.prune(older_than interval) returns bigint
+ *
+ * Deletes in batches, so that it can be interrupted and its memory is
+ * bounded.  A package stays locked from the moment its turn has come.
+ *
+ * Errors: 22023 for a negative interval, 22004 for NULL.
+ */
+Datum
+update_tier_prune(PG_FUNCTION_ARGS)
+{
+	TimestampTz limit;
+	NullableDatum args[3];
+	int64		pruned = 0;
+	ListCell   *lc;
+
+	if (PG_ARGISNULL(0))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("older_than must not be null")));
+	check_interval(fcinfo->args[0], 0, "older_than");
+	limit = GetCurrentTransactionStartTimestamp();
+	if (pg_sub_s64_overflow(limit, interval_microseconds(PG_GETARG_INTERVAL_P(0)), &limit) ||
+		!IS_VALID_TIMESTAMP(limit))
+		PG_RETURN_INT64(0);		/* older than time */
+
+	args[0] = moment_value(limit);
+	foreach(lc, statement_fetch_all(&prunable_packages, NULL, args))
+	{
+		Package    *package = package_lock(TextDatumGetCString(((NullableDatum *) lfirst(lc))[0].value));
+		ListCell   *lc2;
+
+		package_save(package);
+		args[0] = text_value(package->name);
+		args[1] = moment_value(package->now);
+		args[2] = moment_value(limit);
+		foreach(lc2, statement_fetch_all(&prunable_rollouts, NULL, args))
+		{
+			NullableDatum which[2] = {((NullableDatum *) lfirst(lc2))[0], int64_value(PRUNE_BATCH)};
+
+			while (statement_run(&prune_executions, NULL, which, NULL) > 0)
+				CHECK_FOR_INTERRUPTS();
+			pruned += statement_run(&prune_rollout, NULL, which, NULL);
+		}
+	}
+
+	args[0] = moment_value(limit);
+	args[1] = int64_value(PRUNE_BATCH);
+	while (statement_run(&prune_events, NULL, args, NULL) > 0)
+		CHECK_FOR_INTERRUPTS();
+	PG_RETURN_INT64(pruned);
+}
