@@ -47,7 +47,23 @@ REGRESS = \
 	privileges \
 	row_security \
 	search_path \
-	prepared
+	prepared \
+	phase \
+	policy \
+	rollout \
+	versions \
+	verbs \
+	evidence \
+	gates \
+	claim \
+	claim_batch \
+	fleet_changes \
+	write_late \
+	status \
+	prune \
+	rollout_refuse \
+	rollout_privileges \
+	rollout_search_path
 # Some tests hold text that is not ASCII.
 REGRESS_OPTS = --encoding=UTF8
 

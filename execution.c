@@ -433,13 +433,14 @@ executions_clear(Package *package, Rollout *rollout)
  * ---------------------------------------------------------------------
  */
 
-/* A package and version to look up: false when there cannot be such. */
+/* A package and version to look up: false when there cannot be such ones. */
 static bool
 names_for_gate(FunctionCallInfo fcinfo, char **package, char **version)
 {
 	*package = optional_text(fcinfo->args[0]);
 	*version = optional_text(fcinfo->args[1]);
-	return *package != NULL && *version != NULL;
+	return *package != NULL && *version != NULL &&
+		name_is_possible(*package) && name_is_possible(*version);
 }
 
 /*
@@ -521,9 +522,7 @@ gate(FunctionCallInfo fcinfo, char **why)
 	} while (0)
 
 	if (!names_for_gate(fcinfo, &package, &version))
-		ANSWER(false, "no package or no version");
-	if (package[0] == '\0' || version[0] == '\0')
-		ANSWER(false, "empty package or version");
+		ANSWER(false, "no such package or version");
 	if (fcinfo->args[2].isnull ||
 		!statement_fetch(&peek_tier, table, &fcinfo->args[2], &value))
 		ANSWER(false, "unknown workspace");

@@ -99,6 +99,13 @@ optional_text(NullableDatum value)
 	return value.isnull ? NULL : TextDatumGetCString(value.value);
 }
 
+/* Can there be a package or version of this name? */
+bool
+name_is_possible(const char *name)
+{
+	return name[0] != '\0' && strlen(name) <= NAME_MAX_BYTES;
+}
+
 /*
  * name_argument
  *		A package or version.
@@ -541,7 +548,9 @@ settle(Package *package)
 			rollout->reason = EXPIRED_REASON;
 		enter_phase(package, rollout, present,
 					present == PHASE_HALTED ? EXPIRED_REASON :
-					present == PHASE_SUPERSEDED ? rollout->related : NULL);
+					present == PHASE_SUPERSEDED ? rollout->related :
+					present == PHASE_PROMOTED ? "the soak is over" :
+					"its turn has come");
 	}
 }
 

@@ -222,6 +222,7 @@ typedef struct Package
 extern NullableDatum text_value(const char *value);
 extern NullableDatum int64_value(int64 value);
 extern char *name_argument(NullableDatum value, const char *argument);
+extern bool name_is_possible(const char *name);
 extern char *optional_text(NullableDatum value);
 extern TimestampTz moment_after(TimestampTz moment, int64 microseconds);
 
