@@ -68,7 +68,17 @@ REGRESS = \
 REGRESS_OPTS = --encoding=UTF8
 
 # Races: each spec spells out the interleavings that matter.
-ISOLATION = attach_attach attach_timeout attach_writer set_update_tier
+ISOLATION = \
+	attach_attach \
+	attach_timeout \
+	attach_writer \
+	set_update_tier \
+	claim_claim \
+	claim_halt \
+	report_expiry \
+	promote_halt \
+	start_start \
+	start_settle
 ISOLATION_OPTS = --inputdir=test --outputdir=test
 
 # -Wextra's two exceptions are idioms of the server's own headers and of fmgr.
