@@ -63,7 +63,8 @@ REGRESS = \
 	prune \
 	rollout_refuse \
 	rollout_privileges \
-	rollout_search_path
+	rollout_search_path \
+	drainer
 # Some tests hold text that is not ASCII.
 REGRESS_OPTS = --encoding=UTF8
 

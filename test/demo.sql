@@ -71,3 +71,69 @@ SELECT id FROM workspaces WHERE update_tier = 'canary' AND status <> 'removed' O
 \pset tuples_only off
 SELECT pg_size_pretty(pg_relation_size('workspaces_update_tier_canary')) AS "the index",
        pg_size_pretty(pg_relation_size('workspaces')) AS "the table";
+
+\echo '=== A new version of a plugin: canaries first'
+\echo
+\echo 'The policy for the demo: a soak of two seconds instead of a day, three canaries that must succeed.'
+\echo
+\echo 'SELECT update_tier.set_policy(''search-plugin'', soak => ''2 seconds'', min_successes => 3, max_in_flight => 100);'
+\echo 'SELECT * FROM update_tier.claim_batch(''search-plugin'', ''v7'');'
+\echo
+SELECT update_tier.set_policy('search-plugin', soak => '2 seconds', min_successes => 3, max_in_flight => 100) \g /dev/null
+SELECT * FROM update_tier.claim_batch('search-plugin', 'v7');
+\echo 'A customer is refused, and told why:'
+\echo
+\echo 'SELECT update_tier.claim(''search-plugin'', ''v7'', id), update_tier.explain(''search-plugin'', ''v7'', id) ...'
+\echo
+\pset null (refused)
+SELECT name, update_tier.claim('search-plugin', 'v7', id), update_tier.explain('search-plugin', 'v7', id)
+  FROM workspaces WHERE name = 'customer-001';
+\pset null ''
+\echo 'The canaries report that all is well, and the version soaks:'
+\echo
+\echo 'SELECT update_tier.report(token, ''succeeded'', installed_version => ''v7'');'
+\echo
+SELECT update_tier.report(token, 'succeeded', 'v7') FROM generate_series(1, 5) AS token;
+SELECT package, version, phase, canary_succeeded, waits_for FROM update_tier.status;
+SELECT name, update_tier.allows('search-plugin', 'v7', id),
+       regexp_replace(update_tier.explain('search-plugin', 'v7', id), ' \d{4}-\d\d-\d\d ', ' ') AS explain
+  FROM workspaces WHERE name = 'customer-001';
+
+\echo '=== Two seconds later: the soak is over, without anybody having done anything'
+\echo
+SELECT pg_sleep(2.1) \g /dev/null
+SELECT package, version, phase FROM update_tier.status;
+\echo 'Production, 100 at a time:'
+\echo
+SET client_min_messages = 'warning';
+CREATE PROCEDURE drain(package text, version text) LANGUAGE plpgsql AS $$
+DECLARE
+    claimed bigint;
+    p record;
+BEGIN
+    LOOP
+        PERFORM update_tier.report(token, 'succeeded', version) FROM update_tier.claim_batch(package, version, 100);
+        GET DIAGNOSTICS claimed = ROW_COUNT;
+        COMMIT;
+        EXIT WHEN claimed = 0;
+        SELECT * INTO p FROM update_tier.progress(package, version) WHERE tier = 'production';
+        RAISE INFO '% % of %', rpad(repeat('#', (50 * p.succeeded / p.workspaces)::integer), 50, '.'), lpad(p.succeeded::text, 4), p.workspaces;
+    END LOOP;
+END $$;
+CALL drain('search-plugin', 'v7');
+RESET client_min_messages;
+\echo
+SELECT * FROM update_tier.progress('search-plugin', 'v7');
+
+\echo '=== And a bad one: v8 breaks the first canary that gets it'
+\echo
+\echo 'SELECT update_tier.report(token, ''failed'', detail => ''does not boot'') FROM update_tier.claim_batch(''search-plugin'', ''v8'', 1);'
+\echo
+SELECT update_tier.report(token, 'failed', detail => 'does not boot') FROM update_tier.claim_batch('search-plugin', 'v8', 1);
+SELECT package, version, phase, waits_for FROM update_tier.status;
+\echo 'Nobody else gets it, and there is a version to go back to:'
+\echo
+SELECT count(*) AS "claimed from now on" FROM update_tier.claim_batch('search-plugin', 'v8');
+SELECT name, update_tier.explain('search-plugin', 'v8', id) FROM workspaces WHERE name IN ('dogfood-2', 'customer-001') ORDER BY name DESC;
+SELECT count(*) FILTER (WHERE e.tier = 'production') AS "customers who saw v8", update_tier.promoted_version('search-plugin') AS "roll back to"
+  FROM update_tier.execution AS e JOIN update_tier.rollout AS r ON r.id = e.rollout WHERE r.version = 'v8';
