@@ -30,7 +30,9 @@ END $$;
 -- The same stops CREATE EXTENSION, whole.
 DROP EXTENSION update_tier;
 ALTER TABLE w RENAME TO workspaces;
+\set SHOW_CONTEXT never
 CREATE EXTENSION update_tier;
+\set SHOW_CONTEXT errors
 SELECT count(*) FROM pg_namespace WHERE nspname = 'update_tier';
 DELETE FROM workspaces WHERE update_tier <> 'canary';
 CREATE EXTENSION update_tier;

@@ -20,6 +20,8 @@ SELECT pg_describe_object(classid, objid, objsubid) AS member
   FROM pg_depend
  WHERE refclassid = 'pg_extension'::regclass AND deptype = 'e'
    AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'update_tier')
+   -- Row and array types of members are members since version 17.
+   AND (classid <> 'pg_type'::regclass OR objid = 'update_tier'::regtype)
  ORDER BY pg_describe_object(classid, objid, objsubid) COLLATE "C";
 
 -- Dropping the extension asks for CASCADE, because the column is of its type,
