@@ -23,6 +23,7 @@ REGRESS = \
 	install \
 	tier \
 	typo \
+	encodings \
 	attach \
 	metadata_only \
 	adopt \

@@ -72,6 +72,23 @@ SELECT p.oid::regprocedure AS executable_by_everybody
  WHERE e.extname = 'update_tier' AND has_function_privilege('regress_nobody', p.oid, 'EXECUTE')
  ORDER BY p.oid::regprocedure::text COLLATE "C";
 
+-- Code of the table's owner does not run when the table is read for others:
+-- a policy with a trap in it is passed by.
+CREATE FUNCTION alarm() RETURNS boolean LANGUAGE plpgsql AS $$BEGIN RAISE EXCEPTION 'run as %', current_user; END$$;
+CREATE POLICY trap ON workspaces USING (alarm());
+GRANT EXECUTE ON FUNCTION update_tier.claim(text, text, uuid) TO regress_operator;
+SET ROLE regress_operator;
+SELECT update_tier.claim('p', '1', w(4)) IS NOT NULL AS claimed, update_tier.explain('p', '1', w(5));
+SELECT tier, workspaces FROM update_tier.progress('p', '1');
+RESET ROLE;
+-- The policy is there, for who reads the table with rights of his own.
+GRANT SELECT ON workspaces TO regress_operator;
+SET ROLE regress_operator;
+SELECT count(*) FROM workspaces;
+SELECT count(*) FROM canary_workspaces();
+RESET ROLE;
+DROP POLICY trap ON workspaces;
+DROP FUNCTION alarm;
 ALTER TABLE workspaces NO FORCE ROW LEVEL SECURITY, DISABLE ROW LEVEL SECURITY;
 SELECT update_tier.detach();
 ALTER TABLE workspaces OWNER TO CURRENT_USER;
