@@ -880,6 +880,8 @@ attach(Oid relid, const char *live_when_text, bool create_index)
 	bool		column_is_right;
 	ListCell   *lc;
 
+	PreventCommandIfReadOnly("update_tier.attach()");
+
 	/* Before any lock: who may not attach a table must not block it either. */
 	check_owner(relid);
 
@@ -1045,6 +1047,8 @@ update_tier_detach(PG_FUNCTION_ARGS)
 	Oid			attached_oid = attached_table_oid();
 	AttachedRow old = attached_row(attached_oid);
 	bool		exists = OidIsValid(old.relid) && qualified_name(old.relid) != NULL;
+
+	PreventCommandIfReadOnly("update_tier.detach()");
 
 	/* As in attach(): rights before locks, and again under them. */
 	if (OidIsValid(old.relid))

@@ -603,6 +603,13 @@ update_tier_explain(PG_FUNCTION_ARGS)
 	char	   *why = NULL;
 
 	(void) gate(fcinfo, &why);
+
+	/* One line, whatever stands in a reason or a version. */
+	for (char *c = why; *c != '\0'; c++)
+	{
+		if (*c == '\n' || *c == '\r')
+			*c = ' ';
+	}
 	PG_RETURN_TEXT_P(cstring_to_text(why));
 }
 
@@ -695,7 +702,7 @@ update_tier_claim(PG_FUNCTION_ARGS)
 	if (fcinfo->args[2].isnull)
 		PG_RETURN_NULL();
 
-	package = package_lock(name);
+	package = package_lock(name, "update_tier.claim()");
 
 	/* Under the lock, so that who waited for it sees the tier of now. */
 	if (!statement_fetch(&load_tier, table, &fcinfo->args[2], &value))
@@ -966,7 +973,7 @@ update_tier_claim_batch(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 	batch.rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	batch.table = workspaces_lock(AccessShareLock);
-	batch.package = package_lock(name);
+	batch.package = package_lock(name, "update_tier.claim_batch()");
 	batch.rollout = package_start(batch.package, version);
 	executions_expire(batch.package, batch.rollout);
 	batch.wanted = Min(DatumGetInt32(fcinfo->args[2].value), budget_left(batch.rollout));
@@ -1037,7 +1044,7 @@ late_report(FunctionCallInfo fcinfo, State outcome, const char *detail)
 				 errhint("A token comes from update_tier.claim or update_tier.claim_batch.")));
 	name = TextDatumGetCString(row[0].value);
 	version = TextDatumGetCString(row[1].value);
-	package = package_lock(name);
+	package = package_lock(name, "update_tier.report()");
 	rollout = package_find(package, version);
 	event_add(package, rollout, "late report", NO_DATUM, int64_value(token),
 			  detail ? psprintf("%s: %s", state_names[outcome], detail) : state_names[outcome]);
@@ -1079,7 +1086,7 @@ update_tier_report(PG_FUNCTION_ARGS)
 	rollout = execution ? rollout_by_id(execution->rollout) : NULL;
 	if (rollout == NULL)
 		return late_report(fcinfo, outcome, detail);
-	package = package_lock(rollout->package);
+	package = package_lock(rollout->package, "update_tier.report()");
 
 	/* Now for certain: while we waited it may have been replaced, or pruned. */
 	rollout = package_find(package, rollout->version);

@@ -557,14 +557,15 @@ settle(Package *package)
 /*
  * package_lock
  *		Lock a package for the rest of the transaction, load its rollouts
- *		that can still change, and settle them.
+ *		that can still change, and settle them.  "command" is on whose behalf,
+ *		for the error that a read-only transaction gets (25006).
  *
  * The lock is on a number made of the name, as a tag below our own table: it
  * is nobody else's, and no row has to be there to be locked.  Two packages
  * whose names give the same number wait for each other, and that is all.
  */
 Package *
-package_lock(const char *name)
+package_lock(const char *name, const char *command)
 {
 	Package    *package = palloc0_object(Package);
 	Oid			classid = get_relname_relid("rollout",
@@ -572,6 +573,7 @@ package_lock(const char *name)
 	NullableDatum args[1] = {text_value(name)};
 	ListCell   *lc;
 
+	PreventCommandIfReadOnly(command);
 	LockDatabaseObject(classid,
 					   DatumGetUInt32(hash_any((const unsigned char *) name, strlen(name))),
 					   0, ExclusiveLock);
@@ -946,7 +948,7 @@ update_tier_set_policy(PG_FUNCTION_ARGS)
 	check_interval(args[6], 1, "lease");
 
 	/* Not while a rollout of the package is about to copy its settings. */
-	package = package_lock(TextDatumGetCString(args[0].value));
+	package = package_lock(TextDatumGetCString(args[0].value), "update_tier.set_policy()");
 	statement_run(&upsert_policy, NULL, args, NULL);
 	event_note(package, NULL, "policy", NULL);
 	package_save(package);
@@ -976,7 +978,7 @@ update_tier_start(PG_FUNCTION_ARGS)
 {
 	char	   *name = name_argument(fcinfo->args[0], "package");
 	char	   *version = name_argument(fcinfo->args[1], "version");
-	Package    *package = package_lock(name);
+	Package    *package = package_lock(name, "update_tier.start()");
 	Rollout    *rollout = package_start(package, version);
 
 	package_save(package);
@@ -985,13 +987,13 @@ update_tier_start(PG_FUNCTION_ARGS)
 
 /* What a verb's arguments name, under the package's lock. */
 static Rollout *
-verb_target(FunctionCallInfo fcinfo, Package **package)
+verb_target(FunctionCallInfo fcinfo, Package **package, const char *command)
 {
 	char	   *name = name_argument(fcinfo->args[0], "package");
 	char	   *version = name_argument(fcinfo->args[1], "version");
 	Rollout    *rollout;
 
-	*package = package_lock(name);
+	*package = package_lock(name, command);
 	rollout = package_find(*package, version);
 	if (rollout == NULL)
 		refuse_unknown_rollout(name, version);
@@ -1028,7 +1030,7 @@ Datum
 update_tier_promote(PG_FUNCTION_ARGS)
 {
 	Package    *package;
-	Rollout    *rollout = verb_target(fcinfo, &package);
+	Rollout    *rollout = verb_target(fcinfo, &package, "update_tier.promote()");
 
 	switch (rollout->timeline.phase)
 	{
@@ -1055,7 +1057,7 @@ Datum
 update_tier_halt(PG_FUNCTION_ARGS)
 {
 	Package    *package;
-	Rollout    *rollout = verb_target(fcinfo, &package);
+	Rollout    *rollout = verb_target(fcinfo, &package, "update_tier.halt()");
 
 	switch (rollout->timeline.phase)
 	{
@@ -1084,7 +1086,7 @@ Datum
 update_tier_resume(PG_FUNCTION_ARGS)
 {
 	Package    *package;
-	Rollout    *rollout = verb_target(fcinfo, &package);
+	Rollout    *rollout = verb_target(fcinfo, &package, "update_tier.resume()");
 	ListCell   *lc;
 
 	if (rollout->timeline.phase == PHASE_ABORTED ||
@@ -1127,7 +1129,7 @@ Datum
 update_tier_abort(PG_FUNCTION_ARGS)
 {
 	Package    *package;
-	Rollout    *rollout = verb_target(fcinfo, &package);
+	Rollout    *rollout = verb_target(fcinfo, &package, "update_tier.abort()");
 
 	if (rollout->timeline.phase != PHASE_ABORTED)
 	{
@@ -1151,7 +1153,7 @@ Datum
 update_tier_retry(PG_FUNCTION_ARGS)
 {
 	Package    *package;
-	Rollout    *rollout = verb_target(fcinfo, &package);
+	Rollout    *rollout = verb_target(fcinfo, &package, "update_tier.retry()");
 	NullableDatum args[2] = {text_value(package->name), int64_value(rollout->id)};
 	char	   *reason = optional_text(fcinfo->args[2]);
 
@@ -1283,6 +1285,7 @@ update_tier_prune(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("older_than must not be null")));
 	check_interval(fcinfo->args[0], 0, "older_than");
+	PreventCommandIfReadOnly("update_tier.prune()");
 	limit = GetCurrentTransactionStartTimestamp();
 	if (pg_sub_s64_overflow(limit, interval_microseconds(PG_GETARG_INTERVAL_P(0)), &limit) ||
 		!IS_VALID_TIMESTAMP(limit))
@@ -1291,7 +1294,8 @@ update_tier_prune(PG_FUNCTION_ARGS)
 	args[0] = moment_value(limit);
 	foreach(lc, statement_fetch_all(&prunable_packages, NULL, args))
 	{
-		Package    *package = package_lock(TextDatumGetCString(((NullableDatum *) lfirst(lc))[0].value));
+		Package    *package = package_lock(TextDatumGetCString(((NullableDatum *) lfirst(lc))[0].value),
+											  "update_tier.prune()");
 		ListCell   *lc2;
 
 		package_save(package);

@@ -241,8 +241,11 @@ CREATE INDEX rollout_was_promoted ON update_tier.rollout (package, promoted_at)
 COMMENT ON TABLE update_tier.rollout IS
 'One row for each version of a package. Read it through update_tier.status: phase is the one at the time of writing, from which update_tier.phase_at tells the present one.';
 
+-- "rollout" is no foreign key: a restore in parallel jobs fills the tables of
+-- an extension in any order, and would fail.  Rows of update_tier.rollout are
+-- deleted by update_tier.prune alone, after those that refer to them.
 CREATE TABLE update_tier.execution (
-    rollout           bigint      NOT NULL REFERENCES update_tier.rollout ON DELETE CASCADE,
+    rollout           bigint      NOT NULL,
     workspace         uuid        NOT NULL,
     tier              text        NOT NULL CONSTRAINT canary_or_production CHECK (update_tier.is_valid(tier)),
     attempt           integer     NOT NULL CONSTRAINT attempt_is_positive CHECK (attempt > 0),

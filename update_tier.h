@@ -226,7 +226,7 @@ extern bool name_is_possible(const char *name);
 extern char *optional_text(NullableDatum value);
 extern TimestampTz moment_after(TimestampTz moment, int64 microseconds);
 
-extern Package *package_lock(const char *name);
+extern Package *package_lock(const char *name, const char *command);
 extern Rollout *package_find(Package *package, const char *version);
 extern Rollout *package_start(Package *package, const char *version);
 extern void package_save(Package *package);

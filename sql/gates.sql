@@ -53,6 +53,11 @@ SELECT update_tier.set_policy('p', auto_promote => false, min_successes => 1);
 SELECT run('p', '4', 1);
 SELECT why('4', 4);
 
+-- One line, whatever the reason says.
+SELECT update_tier.halt('p', '4', E'first\nsecond\r\nthird');
+SELECT why('4', 4);
+SELECT update_tier.resume('p', '4');
+
 -- NULL, unknown, no longer live: no error.
 SELECT update_tier.allows('p', '4', NULL), update_tier.explain('p', '4', NULL);
 SELECT update_tier.allows('p', '4', w(99)), update_tier.explain('p', '4', w(99));

@@ -19,7 +19,8 @@ as_root() {
 
 # The server refuses to run as root, and nothing here needs to.
 as_postgres() {
-	local environment=(PATH="$PATH" LC_ALL="$LC_ALL" HOME="$WORK" TMPDIR="$WORK" PG_MAJOR="$PG_MAJOR")
+	local environment=(PATH="$PATH" LC_ALL="$LC_ALL" HOME="$WORK" TMPDIR="$WORK" PG_MAJOR="$PG_MAJOR"
+		UPDATE_TIER_CONF="${SERVER_CONF:-}")
 	if [ "$(id -u)" = 0 ]; then
 		(cd "$WORK" && runuser -u postgres -- env "${environment[@]}" "$@")
 	else
@@ -107,18 +108,36 @@ build() {
 stage() {
 	as_postgres make -s -C "$WORK/src" "PG_CONFIG=$PG_CONFIG" with_llvm=no DESTDIR="$WORK/stage" install >"$LOG" 2>&1 ||
 		{ cat "$LOG" >&2; stop "make install failed."; }
+	local settings setting
 	if as_postgres "/usr/lib/postgresql/$PG_MAJOR/bin/postgres" --describe-config | grep '^extension_destdir' >/dev/null; then
 		# Debian's servers can load extensions from a staging directory.
-		CLUSTER_OPTIONS=(-o "extension_destdir=$WORK/stage")
+		settings=("extension_destdir=$WORK/stage")
 	else
 		# Every server can since version 18.
-		CLUSTER_OPTIONS=(-o "extension_control_path=$WORK/stage/usr/share/postgresql/$PG_MAJOR:\$system"
-			-o "dynamic_library_path=$WORK/stage/usr/lib/postgresql/$PG_MAJOR/lib:\$libdir")
+		settings=("extension_control_path=$WORK/stage/usr/share/postgresql/$PG_MAJOR:\$system"
+			"dynamic_library_path=$WORK/stage/usr/lib/postgresql/$PG_MAJOR/lib:\$libdir")
 	fi
+	CLUSTER_OPTIONS=()
+	SERVER_CONF=
+	for setting in "${settings[@]}"; do
+		CLUSTER_OPTIONS+=(-o "$setting")
+		SERVER_CONF+="${setting%%=*} = '${setting#*=}'"$'\n'
+	done
 }
 
 # with_cluster COMMAND...: run a command, as postgres, against a throw-away
 # cluster; the usual environment variables say where it is.
 with_cluster() {
 	as_postgres pg_virtualenv -v "$PG_MAJOR" "${CLUSTER_OPTIONS[@]}" "$@"
+}
+
+# with_servers COMMAND...: run a command, as postgres, that starts servers of
+# its own with the server's Perl modules for tests.
+with_servers() {
+	local pgxs
+	pgxs=$(dirname "$("$PG_CONFIG" --pgxs)")/../..
+	as_postgres mkdir -p "$WORK/tap/log" "$WORK/tap/tmp_check/log"
+	as_postgres env PATH="/usr/lib/postgresql/$PG_MAJOR/bin:$PATH" PERL5LIB="$pgxs/src/test/perl" \
+		PG_REGRESS="$pgxs/src/test/regress/pg_regress" \
+		TESTDIR="$WORK/tap" TESTDATADIR="$WORK/tap" TESTLOGDIR="$WORK/tap/log" "$@"
 }

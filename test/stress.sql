@@ -93,6 +93,9 @@ CREATE FUNCTION audit() RETURNS TABLE (violation text) LANGUAGE sql AS $$
            (r.canary_succeeded::bigint, r.canary_failed::bigint, r.canary_acknowledged::bigint, r.canary_in_flight::bigint,
             r.production_succeeded::bigint, r.production_failed::bigint, r.production_acknowledged::bigint, r.production_in_flight::bigint)
     UNION ALL
+    SELECT 'execution of no rollout: ' || e.rollout FROM update_tier.execution AS e
+     WHERE NOT EXISTS (SELECT 1 FROM update_tier.rollout AS r WHERE r.id = e.rollout)
+    UNION ALL
     SELECT 'budget overrun: ' || rollout FROM update_tier.execution JOIN update_tier.rollout AS r ON r.id = rollout
      WHERE state = 'claimed' GROUP BY rollout, r.max_in_flight HAVING count(*) > r.max_in_flight
     UNION ALL
