@@ -32,6 +32,7 @@ REGRESS = \
 	adopt_enum \
 	migration \
 	attach_refuse \
+	attach_hostile \
 	live_when \
 	live_when_refuse \
 	partitioned \
@@ -72,6 +73,7 @@ REGRESS_OPTS = --encoding=UTF8
 # Races: each spec spells out the interleavings that matter.
 ISOLATION = \
 	attach_attach \
+	attach_late \
 	attach_timeout \
 	attach_writer \
 	set_update_tier \

@@ -21,6 +21,11 @@
  * - Changing a column's type makes the server check the CHECK constraints on
  *   it again.  The values stay the same, so these are marked NOT VALID for
  *   the moment, which tells the server not to, and valid again afterwards.
+ *   (Not those whose meaning might depend on the column's old collation.)
+ *
+ * While the domain is without its constraint, no code but the server's and
+ * ours may run, or it could store anything in it.  What else runs for a table
+ * runs as its owner, see become_table_owner().
  *
  * Locks, in this order: update_tier.attached (so that two calls take turns;
  * it conflicts with nobody who reads), then the table: SHARE UPDATE
@@ -36,6 +41,8 @@
 #include "access/htup_details.h"
 #include "access/relation.h"
 #include "access/table.h"
+#include "access/sysattr.h"
+#include "access/transam.h"
 #include "access/xact.h"
 #include "catalog/catalog.h"
 #include "catalog/dependency.h"
@@ -131,6 +138,27 @@ run(const char *fmt,...)
 		elog(ERROR, "could not run \"%s\": %s",
 			 buf.data, SPI_result_code_string(result));
 	return SPI_processed;
+}
+
+/*
+ * Act as the owner of a table that somebody else attaches or detaches.  What
+ * the owner has hung on the table runs then: triggers, functions in indexes
+ * and CHECKs, also those that the planner folds into constants.  It must not
+ * run with the rights of a superuser who creates the extension.  The model is
+ * what the server does for REINDEX and REFRESH MATERIALIZED VIEW.
+ */
+static Identity
+become_table_owner(Oid relid)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	Oid			owner;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for relation %u", relid);
+	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+	ReleaseSysCache(tuple);
+
+	return become(owner, owner == GetUserId() ? 0 : SECURITY_RESTRICTED_OPERATION);
 }
 
 static Oid
@@ -376,6 +404,15 @@ check_tier_column(Relation rel, Oid domain, AttrNumber *attnum)
  * ---------------------------------------------------------------------
  */
 
+/* Are values of the column equal only if they are the same bytes? */
+static bool
+equality_is_identity(Relation rel, AttrNumber attnum)
+{
+	Oid			collation = TupleDescAttr(RelationGetDescr(rel), attnum - 1)->attcollation;
+
+	return !OidIsValid(collation) || get_collation_isdeterministic(collation);
+}
+
 /*
  * Does the table itself vouch that every value is a tier or NULL?  A valid
  * CHECK (or more of them) may imply it, or the labels of an enum.
@@ -402,6 +439,10 @@ values_are_vouched_for(Relation rel, AttrNumber attnum, ColumnForm form)
 		return all_tiers;
 	}
 
+	/* What "equals" a tier need not be one. */
+	if (!equality_is_identity(rel, attnum))
+		return false;
+
 	/* A parent's CHECK ... NO INHERIT says nothing of its children's rows. */
 	if (rel->rd_rel->relkind == RELKIND_RELATION &&
 		has_subclass(RelationGetRelid(rel)))
@@ -412,19 +453,46 @@ values_are_vouched_for(Relation rel, AttrNumber attnum, ColumnForm form)
 }
 
 /*
+ * The column as text, whatever casts its owner may have made of an enum.
+ */
+static const char *
+tier_as_text(ColumnForm form)
+{
+	return form == COLUMN_ENUM ?
+		"pg_catalog.textin(pg_catalog.enum_out(" TIER_COLUMN "))" :
+		TIER_COLUMN "::pg_catalog.text";
+}
+
+/*
  * Scan for values that are no tier, and refuse them all at once.
+ *
+ * The latest snapshot: under REPEATABLE READ that of the transaction may not
+ * show what was committed while we waited for the lock.
  */
 static void
-check_values(const char *table, const char *relname)
+check_values(const char *table, const char *relname, ColumnForm form)
 {
 	uint64		distinct;
 	StringInfoData shown;
+	SPIPlanPtr	plan;
+	Snapshot	snapshot;
+	int			result;
 
-	distinct = run("SELECT v, n, pg_catalog.sum(n) OVER ()::pg_catalog.int8 FROM"
-				   " (SELECT t." TIER_COLUMN "::pg_catalog.text AS v, pg_catalog.count(*) AS n"
-				   "  FROM %s AS t WHERE NOT " MACHINERY_SCHEMA ".is_valid(t." TIER_COLUMN "::pg_catalog.text)"
-				   "  GROUP BY 1) AS bad"
-				   " ORDER BY n DESC, v COLLATE pg_catalog.\"C\" LIMIT %d", table, BAD_VALUES_SHOWN + 1);
+	plan = SPI_prepare(psprintf("SELECT v, n, pg_catalog.sum(n) OVER ()::pg_catalog.int8 FROM"
+								" (SELECT x.v, pg_catalog.count(*) AS n FROM"
+								"  (SELECT %s AS v FROM %s) AS x"
+								"  WHERE NOT " MACHINERY_SCHEMA ".is_valid(x.v) GROUP BY 1) AS bad"
+								" ORDER BY n DESC, v COLLATE pg_catalog.\"C\" LIMIT %d",
+								tier_as_text(form), table, BAD_VALUES_SHOWN + 1),
+					   0, NULL);
+	if (plan == NULL)
+		elog(ERROR, "could not prepare: %s", SPI_result_code_string(SPI_result));
+	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	result = SPI_execute_snapshot(plan, NULL, NULL, snapshot, InvalidSnapshot, false, false, 0);
+	UnregisterSnapshot(snapshot);
+	if (result != SPI_OK_SELECT)
+		elog(ERROR, "could not verify: %s", SPI_result_code_string(result));
+	distinct = SPI_processed;
 	if (distinct == 0)
 		return;
 
@@ -538,16 +606,46 @@ collect_redundant(Relation catalog, HeapTuple tuple, AttrNumber tier_column, voi
 								pstrdup(NameStr(((Form_pg_constraint) GETSTRUCT(tuple))->conname)));
 }
 
-/* Collect a valid CHECK. */
+/*
+ * Could the expression mean something else under another collation?  Equality
+ * of text does not; of all else that looks at one we do not know.
+ */
+static bool
+depends_on_collation(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, OpExpr) || IsA(node, ScalarArrayOpExpr))
+	{
+		Oid			function = IsA(node, OpExpr) ?
+			get_opcode(((OpExpr *) node)->opno) :
+			get_opcode(((ScalarArrayOpExpr *) node)->opno);
+
+		if (function != F_TEXTEQ && function != F_TEXTNE &&
+			OidIsValid(exprInputCollation(node)))
+			return true;
+	}
+	else if (!IsA(node, List) && OidIsValid(exprInputCollation(node)))
+		return true;
+	return expression_tree_walker(node, depends_on_collation, context);
+}
+
+/* Collect a valid CHECK that stays true when the column's type changes. */
 static void
 collect_valid(Relation catalog, HeapTuple tuple, AttrNumber tier_column, void *arg)
 {
 	Form_pg_constraint constraint = (Form_pg_constraint) GETSTRUCT(tuple);
 	List	  **checks = (List **) arg;
 	TierCheck  *check;
+	Node	   *expr;
+	bool		isnull;
 
 	if (!constraint->convalidated)
 		return;
+	expr = stringToNode(TextDatumGetCString(heap_getattr(tuple, Anum_pg_constraint_conbin,
+														 RelationGetDescr(catalog), &isnull)));
+	if (depends_on_collation(expr, NULL))
+		return;					/* the server will check it again */
 	check = palloc_object(TierCheck);
 	check->relid = constraint->conrelid;
 	check->name = pstrdup(NameStr(constraint->conname));
@@ -580,12 +678,60 @@ mark_checks(List *checks, bool validated)
 	CommandCounterIncrement();
 }
 
+static bool
+is_users_function(Oid function, void *context)
+{
+	return function >= FirstNormalObjectId;
+}
+
+static bool
+calls_users_function(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (!IsA(node, List) && check_functions_in_node(node, is_users_function, NULL))
+		return true;
+	return expression_tree_walker(node, calls_users_function, context);
+}
+
+/*
+ * Changing the column's type builds the indexes on it anew.  That must not
+ * call anybody's functions while the domain is without its constraint.
+ */
+static void
+check_index_functions(Oid relid)
+{
+	Relation	rel = table_open(relid, NoLock);
+	int			tier = get_attnum(relid, TIER_COLUMN) - FirstLowInvalidHeapAttributeNumber;
+	List	   *indexes = RelationGetIndexList(rel);
+	ListCell   *lc;
+
+	foreach(lc, indexes)
+	{
+		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
+		List	   *parts = list_concat_copy(RelationGetIndexExpressions(index),
+											 RelationGetIndexPredicate(index));
+		Bitmapset  *columns = NULL;
+
+		pull_varattnos((Node *) parts, 1, &columns);
+		if (bms_is_member(tier, columns) && calls_users_function((Node *) parts, NULL))
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("cannot convert column \"%s\" of \"%s\": index \"%s\" calls a user-defined function on it",
+							TIER_COLUMN, RelationGetRelationName(rel),
+							RelationGetRelationName(index)),
+					 errhint("Drop the index, attach the table, and create the index again.")));
+		index_close(index, AccessShareLock);
+	}
+	table_close(rel, NoLock);
+}
+
 /*
  * Change the type of column update_tier without a look at its rows: the
  * caller knows that they fit.
  */
 static void
-change_type(Oid relid, const char *table, const char *type, const char *using)
+change_type(Oid relid, const char *table, const char *type)
 {
 	List	   *checks = NIL;
 	ListCell   *lc;
@@ -595,9 +741,9 @@ change_type(Oid relid, const char *table, const char *type, const char *using)
 
 	mark_checks(checks, false);
 	run("ALTER TABLE %s ALTER COLUMN " TIER_COLUMN " DROP DEFAULT,"
-		" ALTER COLUMN " TIER_COLUMN " TYPE %s%s,"
+		" ALTER COLUMN " TIER_COLUMN " TYPE %s,"
 		" ALTER COLUMN " TIER_COLUMN " SET DEFAULT '%s'",
-		table, type, using, tier_names[DEFAULT_TIER]);
+		table, type, tier_names[DEFAULT_TIER]);
 	mark_checks(checks, true);
 }
 
@@ -811,6 +957,8 @@ make_column(Oid relid, ColumnForm form, Oid domain)
 	bool		nullable;
 	bool		vouched_for;
 	RedundantChecks checks = {0};
+	List	   *inheritors;
+	int			nest_level;
 	ListCell   *lc;
 
 	if (form == COLUMN_MISSING)
@@ -822,11 +970,14 @@ make_column(Oid relid, ColumnForm form, Oid domain)
 		return;
 	}
 
+	/* Children and partitions, too: nobody may add a value we have not seen. */
+	inheritors = find_all_inheritors(relid, AccessExclusiveLock, NULL);
+
 	rel = table_open(relid, NoLock);
 	attnum = get_attnum(relid, TIER_COLUMN);
 	nullable = !TupleDescAttr(RelationGetDescr(rel), attnum - 1)->attnotnull;
 	vouched_for = form == COLUMN_ATTACHED || values_are_vouched_for(rel, attnum, form);
-	if (form != COLUMN_ATTACHED &&
+	if (form != COLUMN_ATTACHED && equality_is_identity(rel, attnum) &&
 		can_be(get_atttype(relid, attnum), TIER_CANARY) &&
 		can_be(get_atttype(relid, attnum), TIER_PRODUCTION))
 	{
@@ -835,34 +986,63 @@ make_column(Oid relid, ColumnForm form, Oid domain)
 	}
 	table_close(rel, NoLock);
 
-	if (!vouched_for || nullable)
-	{
-		/* Every row counts here: what a policy hides is an error. */
-		int			nest_level = NewGUCNestLevel();
-
-		(void) set_config_option("row_security", "off", PGC_USERSET, PGC_S_SESSION,
-								 GUC_ACTION_SAVE, true, 0, false);
-		if (!vouched_for)
-			check_values(table, get_rel_name(relid));
-		if (nullable)
-			run("UPDATE %s SET " TIER_COLUMN " = '%s' WHERE " TIER_COLUMN " IS NULL",
-				table, tier_names[DEFAULT_TIER]);
-		AtEOXact_GUC(false, nest_level);
-	}
-
-	foreach(lc, checks.names)
-		run("ALTER TABLE %s DROP CONSTRAINT %s", table, quote_identifier(lfirst(lc)));
+	/* Every row counts: what a policy hides is an error. */
+	nest_level = NewGUCNestLevel();
+	(void) set_config_option("row_security", "off", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	if (!vouched_for)
+		check_values(table, get_rel_name(relid), form);
 
 	if (form != COLUMN_ATTACHED)
 	{
+		foreach(lc, checks.names)
+			run("ALTER TABLE %s DROP CONSTRAINT %s", table, quote_identifier(lfirst(lc)));
+
+		/*
+		 * The labels of an enum are not stored as text, so this rewrites the
+		 * table, and builds all of its indexes: before the domain is relaxed.
+		 */
+		if (form == COLUMN_ENUM)
+			run("ALTER TABLE %s ALTER COLUMN " TIER_COLUMN " DROP DEFAULT,"
+				" ALTER COLUMN " TIER_COLUMN " TYPE pg_catalog.text USING %s",
+				table, tier_as_text(form));
+
+		foreach(lc, inheritors)
+			check_index_functions(lfirst_oid(lc));
 		relax_domain(domain);
-		change_type(relid, table, domain_name(domain),
-					form == COLUMN_ENUM ? " USING " TIER_COLUMN "::pg_catalog.text" : "");
+		change_type(relid, table, domain_name(domain));
 		constrain_domain(domain);
 	}
+
+	/*
+	 * Only now, with the constraint back: the table's triggers hear of this,
+	 * and may write what they like.
+	 */
+	if (nullable)
+		run("UPDATE %s SET " TIER_COLUMN " = '%s' WHERE " TIER_COLUMN " IS NULL",
+			table, tier_names[DEFAULT_TIER]);
 	run("ALTER TABLE %s ALTER COLUMN " TIER_COLUMN " SET NOT NULL,"
 		" ALTER COLUMN " TIER_COLUMN " SET DEFAULT '%s'",
 		table, tier_names[DEFAULT_TIER]);
+	AtEOXact_GUC(false, nest_level);
+}
+
+/*
+ * Lock update_tier.attached.  Who waits here behind DROP EXTENSION finds it
+ * gone.
+ */
+static Oid
+lock_attached(void)
+{
+	Oid			attached_oid = attached_table_oid();
+
+	if (OidIsValid(attached_oid))
+		LockRelationOid(attached_oid, ShareRowExclusiveLock);
+	if (!OidIsValid(attached_oid) || attached_table_oid() != attached_oid)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("extension \"%s\" has been dropped", MACHINERY_SCHEMA)));
+	return attached_oid;
 }
 
 static void
@@ -878,6 +1058,7 @@ attach(Oid relid, const char *live_when_text, bool create_index)
 	List	   *outdated;
 	bool		has_index;
 	bool		column_is_right;
+	Identity	caller;
 	ListCell   *lc;
 
 	PreventCommandIfReadOnly("update_tier.attach()");
@@ -889,8 +1070,7 @@ attach(Oid relid, const char *live_when_text, bool create_index)
 	 * SHARE ROW EXCLUSIVE conflicts with itself and with writers: of two
 	 * calls one waits here, and then sees what the other has done.
 	 */
-	attached_oid = attached_table_oid();
-	LockRelationOid(attached_oid, ShareRowExclusiveLock);
+	attached_oid = lock_attached();
 	old = attached_row(attached_oid);
 
 	LockRelationOid(relid, ShareUpdateExclusiveLock);
@@ -906,6 +1086,7 @@ attach(Oid relid, const char *live_when_text, bool create_index)
 				 errhint("Detach that one first with update_tier.detach().")));
 
 	SPI_connect();
+	caller = become_table_owner(relid);
 
 	rel = relation_open(relid, NoLock);
 	check_relation(rel);
@@ -929,6 +1110,12 @@ attach(Oid relid, const char *live_when_text, bool create_index)
 		run("DROP INDEX %s", qualified_name(lfirst_oid(lc)));
 	if (!column_is_right)
 		make_column(relid, form, domain);
+
+	/*
+	 * As the caller again, who may be allowed to create in the schema where
+	 * the owner is not.  The index has nobody's code in it.
+	 */
+	become_again(caller);
 	if (create_index && !has_index)
 		build_index(relid, live_when);
 
@@ -936,6 +1123,11 @@ attach(Oid relid, const char *live_when_text, bool create_index)
 		(live_when == NULL) != (old.live_when == NULL) ||
 		(live_when != NULL && strcmp(live_when, old.live_when) != 0))
 		remember(relid, live_when);
+	if (old.relid == relid && live_when == NULL && old.live_when != NULL)
+		ereport(NOTICE,
+				(errmsg("every row of \"%s\" counts as a live workspace now", get_rel_name(relid)),
+				 errdetail("The condition was: %s.", old.live_when),
+				 errhint("Give it again to keep it: live_when is NULL unless you do.")));
 
 	SPI_finish();
 }
@@ -964,6 +1156,18 @@ update_tier_attach(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
+/* Is the relation a table whose rows have a uuid for their id? */
+static bool
+could_be_workspaces(Oid relid)
+{
+	char		relkind = get_rel_relkind(relid);
+	AttrNumber	id = get_attnum(relid, ID_COLUMN);
+
+	return (relkind == RELKIND_RELATION || relkind == RELKIND_PARTITIONED_TABLE) &&
+		get_rel_persistence(relid) != RELPERSISTENCE_TEMP &&
+		id != InvalidAttrNumber && get_atttype(relid, id) == UUIDOID;
+}
+
 /*
  * Called once, by the install script: attach "workspaces", if it is there.
  *
@@ -975,7 +1179,8 @@ update_tier_attach_at_install(PG_FUNCTION_ARGS)
 {
 	int			nest_level;
 
-	if (!PG_ARGISNULL(0))
+	/* Something else may bear the name: that is no reason not to install. */
+	if (!PG_ARGISNULL(0) && could_be_workspaces(PG_GETARG_OID(0)))
 	{
 		attach(PG_GETARG_OID(0), NULL, true);
 		PG_RETURN_VOID();
@@ -987,6 +1192,8 @@ update_tier_attach_at_install(PG_FUNCTION_ARGS)
 							 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	ereport(NOTICE,
 			(errmsg("no table \"workspaces\" to attach"),
+			 PG_ARGISNULL(0) ? 0 :
+			 errdetail("There is a relation of that name, but it is no table with a column \"%s\" of type uuid.", ID_COLUMN),
 			 errhint("Attach your table with SELECT update_tier.attach('your_table').")));
 	AtEOXact_GUC(false, nest_level);
 	PG_RETURN_VOID();
@@ -1004,6 +1211,7 @@ update_tier_attach_at_install(PG_FUNCTION_ARGS)
 static void
 make_plain(Oid relid, const AttachedRow *old)
 {
+	Identity	caller = become_table_owner(relid);
 	char	   *table = qualified_name(relid);
 	Relation	rel = table_open(relid, NoLock);
 	char	   *index = index_name(rel);
@@ -1025,9 +1233,10 @@ make_plain(Oid relid, const AttachedRow *old)
 
 	foreach(lc, ours)
 		run("DROP INDEX %s", qualified_name(lfirst_oid(lc)));
-	change_type(relid, table, "pg_catalog.text COLLATE pg_catalog.\"default\"", "");
+	change_type(relid, table, "pg_catalog.text COLLATE pg_catalog.\"default\"");
 	run("ALTER TABLE %s ADD CHECK (" TIER_COLUMN " OPERATOR(pg_catalog.=) ANY"
 		" (ARRAY['canary'::pg_catalog.text, 'production'::pg_catalog.text]))", table);
+	become_again(caller);
 	run("CREATE INDEX IF NOT EXISTS %s ON %s USING btree (" TIER_COLUMN ")"
 		" WHERE " TIER_COLUMN " OPERATOR(pg_catalog.=) 'canary'",
 		quote_identifier(index), table);
@@ -1054,7 +1263,7 @@ update_tier_detach(PG_FUNCTION_ARGS)
 	if (OidIsValid(old.relid))
 		check_owner(exists ? old.relid : attached_oid);
 
-	LockRelationOid(attached_oid, ShareRowExclusiveLock);
+	attached_oid = lock_attached();
 	old = attached_row(attached_oid);
 	if (!OidIsValid(old.relid))
 	{
@@ -1071,7 +1280,10 @@ update_tier_detach(PG_FUNCTION_ARGS)
 	{
 		AttrNumber	attnum = get_attnum(old.relid, TIER_COLUMN);
 
-		if (attnum != InvalidAttrNumber &&
+		char		relkind = get_rel_relkind(old.relid);
+
+		if ((relkind == RELKIND_RELATION || relkind == RELKIND_PARTITIONED_TABLE) &&
+			attnum != InvalidAttrNumber &&
 			get_atttype(old.relid, attnum) == tier_domain_oid())
 			make_plain(old.relid, &old);
 	}

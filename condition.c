@@ -149,6 +149,8 @@ enter_canonical_settings(void)
 		{"TimeZone", "UTC"},
 		{"extra_float_digits", "3"},
 		{"bytea_output", "hex"},
+		{"array_nulls", "on"},
+		{"transform_null_equals", "off"},
 		{"lc_monetary", "C"}
 	};
 	int			nest_level = NewGUCNestLevel();

@@ -62,6 +62,7 @@ static Node *
 live_column(ParseState *pstate, ColumnRef *cref)
 {
 	KeptPlan   *kept = (KeptPlan *) pstate->p_ref_hook_state;
+	Node	   *condition;
 
 	if (list_length(cref->fields) != 1 ||
 		!IsA(linitial(cref->fields), String) ||
@@ -70,7 +71,12 @@ live_column(ParseState *pstate, ColumnRef *cref)
 
 	if (kept->live_when == NULL)
 		return makeBoolConst(true, false);
-	return condition_transform(pstate, kept->live_when);
+
+	/* In the condition itself, $live is a column like any other. */
+	pstate->p_pre_columnref_hook = NULL;
+	condition = condition_transform(pstate, kept->live_when);
+	pstate->p_pre_columnref_hook = live_column;
+	return condition;
 }
 
 /* Parser hook: $n is the statement's n-th argument. */

@@ -80,7 +80,7 @@ RETURNS void
 AS 'MODULE_PATHNAME', 'update_tier_attach'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100;
 COMMENT ON FUNCTION update_tier.attach(regclass, text, boolean) IS
-'Makes a table the workspaces table: column update_tier (NOT NULL, DEFAULT ''production'') and a partial index of the canaries. live_when: condition that live rows meet. create_index false: you build the index yourself. Idempotent; changes what differs. For the table''s owner. Errors: 55000 another table is attached, 42501 not the owner, 23514 values that are no tier, 42809 not an ordinary or partitioned table, 42703 no column id, 42804 wrong type of id or update_tier, 42P16 id nullable or not unique, 0A000 live_when not allowed, 42P07 name of the index taken.';
+'Makes a table the workspaces table: column update_tier (NOT NULL, DEFAULT ''production'') and a partial index of the canaries. live_when: condition that live rows meet. create_index false: you build the index yourself. Idempotent; changes what differs, also the condition: NULL means that every row is live. For the table''s owner; what else the owner has put on the table runs as the owner. Errors: 55000 another table is attached, 42501 not the owner, 23514 values that are no tier, 42809 not an ordinary or partitioned table, 42703 no column id, 42804 wrong type of id or update_tier, 42P16 id nullable or not unique, 0A000 live_when not allowed, 42P07 name of the index taken.';
 
 CREATE FUNCTION update_tier.detach() RETURNS void
 AS 'MODULE_PATHNAME', 'update_tier_detach'

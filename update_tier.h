@@ -115,7 +115,6 @@ typedef struct AttachedRow
 } AttachedRow;
 
 extern const WorkspacesTable *workspaces_lock(LOCKMODE mode);
-extern const WorkspacesTable *workspaces_if_attached(LOCKMODE mode);
 extern Oid	attached_table_oid(void);
 extern AttachedRow attached_row(Oid attached_oid);
 extern char *qualified_name(Oid relid);

@@ -17,6 +17,7 @@
 #include "access/tableam.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "executor/tstoreReceiver.h"
@@ -26,6 +27,7 @@
 #include "nodes/supportnodes.h"
 #include "optimizer/optimizer.h"
 #include "storage/lmgr.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
@@ -111,11 +113,16 @@ AttachedRow
 attached_row(Oid attached_oid)
 {
 	AttachedRow row = {InvalidOid, NULL};
-	Relation	rel = table_open(attached_oid, AccessShareLock);
+	Relation	rel = try_table_open(attached_oid, AccessShareLock);
 	Snapshot	snapshot;
 	TableScanDesc scan;
-	TupleTableSlot *slot = table_slot_create(rel, NULL);
+	TupleTableSlot *slot;
 
+	/* The extension may have been dropped while we waited for the lock. */
+	if (rel == NULL)
+		return row;
+
+	slot = table_slot_create(rel, NULL);
 	snapshot = RegisterSnapshot(IsInParallelMode() ? GetActiveSnapshot()
 								: GetLatestSnapshot());
 	scan = table_beginscan(rel, snapshot, 0, NULL);
@@ -316,12 +323,21 @@ workspaces_lock(LOCKMODE mode)
 }
 
 /*
- * workspaces_if_attached
- *		The same, for who can do without: NULL instead of the errors.
+ * The same for the planner, who can do without: NULL instead of the errors,
+ * and where the caller may not read the table.
  */
-const WorkspacesTable *
-workspaces_if_attached(LOCKMODE mode)
+static const WorkspacesTable *
+workspaces_if_readable(LOCKMODE mode)
 {
+	AttrNumber	id;
+
+	if (!attached_table.valid && !load_attached_table(true))
+		return NULL;
+	id = get_attnum(attached_table.relid, ID_COLUMN);
+	if (pg_class_aclcheck(attached_table.relid, GetUserId(), ACL_SELECT) != ACLCHECK_OK &&
+		(id == InvalidAttrNumber ||
+		 pg_attribute_aclcheck(attached_table.relid, id, GetUserId(), ACL_SELECT) != ACLCHECK_OK))
+		return NULL;
 	return lock_attached_table(mode, true);
 }
 
@@ -486,20 +502,32 @@ estimated_rows(Tier tier, const WorkspacesTable *table)
 static double
 estimate_list(SupportRequestRows *request)
 {
-	const WorkspacesTable *table = workspaces_if_attached(AccessShareLock);
-	char	   *function = get_func_name(request->funcid);
+	const WorkspacesTable *table = workspaces_if_readable(AccessShareLock);
+	HeapTuple	tuple;
+	bool		isnull;
+	char	   *symbol;
 	List	   *args;
 	Node	   *tier_arg;
 	Node	   *after_arg;
 	Node	   *limit_arg;
 	double		rows;
 
-	if (table == NULL || function == NULL)
+	if (table == NULL)
 		return -1;
-	if (strcmp(function, "canary_workspaces") == 0)
+
+	/* Told apart by what they are in C: in SQL they can be renamed. */
+	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(request->funcid));
+	if (!HeapTupleIsValid(tuple))
+		return -1;
+	symbol = TextDatumGetCString(SysCacheGetAttr(PROCOID, tuple, Anum_pg_proc_prosrc, &isnull));
+	ReleaseSysCache(tuple);
+	if (strcmp(symbol, "update_tier_canary_workspaces") == 0)
 		return estimated_rows(TIER_CANARY, table);
-	if (strcmp(function, "production_workspaces") == 0)
+	if (strcmp(symbol, "update_tier_production_workspaces") == 0)
 		return estimated_rows(TIER_PRODUCTION, table);
+	if (strcmp(symbol, "update_tier_workspaces_in_tier") != 0 ||
+		list_length(((FuncExpr *) request->node)->args) != 3)
+		return -1;
 
 	args = ((FuncExpr *) request->node)->args;
 	tier_arg = estimate_expression_value(request->root, linitial(args));

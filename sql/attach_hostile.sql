@@ -1,0 +1,154 @@
+--
+-- A superuser attaches, or installs beside, a table of somebody who has hung
+-- code on it: the code runs as the table's owner, and finds no rights to abuse.
+--
+CREATE ROLE regress_mallory;
+GRANT CREATE ON SCHEMA public TO regress_mallory;
+CREATE TABLE run_as (who text, as_superuser boolean);
+GRANT INSERT ON run_as TO regress_mallory;
+SET ROLE regress_mallory;
+CREATE FUNCTION note(x text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO public.run_as SELECT rolname, rolsuper FROM pg_roles WHERE rolname = current_user;
+    RETURN x;
+END $$;
+-- Lies about being immutable.
+CREATE FUNCTION folded(x text) RETURNS text IMMUTABLE LANGUAGE plpgsql AS 'BEGIN RETURN public.note(x); END';
+CREATE FUNCTION tripped() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM public.note(NULL); RETURN NEW; END';
+
+-- A trigger, a rule, a CHECK and an index, all reached by the NULLs that become
+-- production; a CHECK and an index that a planner folds.
+CREATE TABLE workspaces (id uuid PRIMARY KEY, n text DEFAULT 'n',
+    update_tier text CHECK (update_tier <> folded('x')), CHECK (folded(n) <> 'x'));
+INSERT INTO workspaces VALUES ('00000000-0000-0000-0000-000000000001');
+CREATE TRIGGER tripped BEFORE UPDATE ON workspaces FOR EACH ROW EXECUTE FUNCTION tripped();
+CREATE RULE noted AS ON UPDATE TO workspaces DO ALSO SELECT note(NULL);
+CREATE INDEX ON workspaces (folded(n));
+CREATE INDEX ON workspaces (id) WHERE n = folded('x');
+RESET ROLE;
+TRUNCATE run_as;
+CREATE EXTENSION update_tier;
+SELECT DISTINCT * FROM run_as;
+TRUNCATE run_as;
+SELECT update_tier.detach();
+SELECT DISTINCT * FROM run_as;
+TRUNCATE run_as;
+SELECT update_tier.attach('workspaces');
+SELECT DISTINCT * FROM run_as;
+SELECT update_tier.detach();
+DROP TABLE workspaces;
+
+-- An enum with a cast to text of one's own: not asked.
+SET ROLE regress_mallory;
+CREATE TYPE tier_enum AS ENUM ('canary', 'production');
+CREATE FUNCTION turned(tier_enum) RETURNS text LANGUAGE sql IMMUTABLE AS $$SELECT 'production'::text$$;
+CREATE CAST (tier_enum AS text) WITH FUNCTION turned(tier_enum);
+CREATE TABLE workspaces (id uuid PRIMARY KEY, update_tier tier_enum);
+INSERT INTO workspaces VALUES ('00000000-0000-0000-0000-000000000001', 'canary');
+RESET ROLE;
+SELECT update_tier.attach('workspaces');
+SELECT update_tier FROM workspaces;
+DROP TABLE workspaces;
+SELECT update_tier.detach();
+
+-- While the domain is without its constraint nobody's function runs: an index
+-- that would be built then is in the way.
+SET ROLE regress_mallory;
+CREATE TABLE other (tier update_tier);
+CREATE FUNCTION store(x text) RETURNS text LANGUAGE plpgsql AS $$BEGIN INSERT INTO public.other VALUES ('bogus'); RETURN x; END$$;
+CREATE FUNCTION calm(x text) RETURNS text IMMUTABLE LANGUAGE plpgsql AS 'BEGIN RETURN x; END';
+CREATE TABLE workspaces (id uuid PRIMARY KEY, update_tier text NOT NULL CHECK (update_tier IN ('canary', 'production')));
+INSERT INTO workspaces VALUES ('00000000-0000-0000-0000-000000000001', 'canary');
+CREATE INDEX calm_index ON workspaces (calm(update_tier));
+CREATE OR REPLACE FUNCTION calm(x text) RETURNS text IMMUTABLE LANGUAGE plpgsql AS 'BEGIN RETURN public.store(x); END';
+SELECT update_tier.attach('workspaces');
+DROP INDEX calm_index;
+SELECT update_tier.attach('workspaces');
+TABLE other;
+RESET ROLE;
+DROP TABLE workspaces, other;
+SELECT update_tier.detach();
+
+-- Triggers that write other values than they were given: the domain says no.
+CREATE TABLE workspaces (id uuid PRIMARY KEY, update_tier varchar(6));
+INSERT INTO workspaces VALUES ('00000000-0000-0000-0000-000000000001');
+CREATE FUNCTION shout() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.update_tier := upper(NEW.update_tier); RETURN NEW; END';
+CREATE TRIGGER shout BEFORE INSERT OR UPDATE ON workspaces FOR EACH ROW EXECUTE FUNCTION shout();
+\set SHOW_CONTEXT never
+SELECT update_tier.attach('workspaces');
+DROP TRIGGER shout ON workspaces;
+CREATE FUNCTION add() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN INSERT INTO workspaces VALUES (gen_random_uuid(), 'evil'); RETURN NULL; END$$;
+CREATE TRIGGER add AFTER UPDATE ON workspaces FOR EACH STATEMENT EXECUTE FUNCTION add();
+SELECT update_tier.attach('workspaces');
+\set SHOW_CONTEXT errors
+DROP TRIGGER add ON workspaces;
+-- And without: also where the name of the default is longer than the column.
+SELECT update_tier.attach('workspaces');
+SELECT update_tier FROM workspaces;
+DROP TABLE workspaces;
+SELECT update_tier.detach();
+DROP FUNCTION shout, add;
+
+-- What is equal to a tier need not be one.
+CREATE COLLATION careless (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+CREATE TABLE workspaces (id uuid PRIMARY KEY, update_tier text COLLATE careless CHECK (update_tier IN ('canary', 'production')));
+INSERT INTO workspaces VALUES ('00000000-0000-0000-0000-000000000001', 'CANARY');
+SELECT update_tier.attach('workspaces');
+UPDATE workspaces SET update_tier = 'canary';
+SELECT update_tier.attach('workspaces');
+DROP TABLE workspaces;
+SELECT update_tier.detach();
+DROP COLLATION careless;
+
+-- A CHECK that means something else under the new collation is checked again.
+CREATE TABLE workspaces (id uuid PRIMARY KEY, update_tier text COLLATE "en-x-icu" NOT NULL CHECK (update_tier IN ('canary', 'production')),
+    CONSTRAINT by_order CHECK (update_tier < 'R' OR id IS NULL));
+INSERT INTO workspaces VALUES ('00000000-0000-0000-0000-000000000001', 'canary');
+\set SHOW_CONTEXT never
+SELECT update_tier.attach('workspaces');
+\set SHOW_CONTEXT errors
+DROP TABLE workspaces;
+
+-- Something else of that name: no reason not to install.
+DROP EXTENSION update_tier;
+CREATE VIEW workspaces AS SELECT gen_random_uuid() AS id;
+CREATE EXTENSION update_tier;
+DROP EXTENSION update_tier;
+DROP VIEW workspaces;
+CREATE TABLE workspaces (id bigint PRIMARY KEY);
+CREATE EXTENSION update_tier;
+DROP TABLE workspaces;
+
+-- Names that are ours in a statement's text are the table's own, too.
+CREATE TABLE workspaces (id uuid PRIMARY KEY, "$live" boolean, "$table" text[]);
+INSERT INTO workspaces VALUES ('00000000-0000-0000-0000-000000000001', true, ARRAY['NULL', 'a']), ('00000000-0000-0000-0000-000000000002', false, NULL);
+SELECT update_tier.attach('workspaces', $$"$live" AND "$table" IS DISTINCT FROM '{NULL,a}'::text[]$$);
+SELECT * FROM production_workspaces();
+SET array_nulls = off;
+\c -
+SET array_nulls = off;
+SELECT * FROM production_workspaces();
+
+-- The functions are told apart by what they do, not by what they are called.
+ALTER FUNCTION canary_workspaces() RENAME TO canaries;
+SELECT * FROM canaries();
+EXPLAIN (COSTS OFF) SELECT * FROM canaries();
+CREATE FUNCTION nobodys() RETURNS SETOF uuid LANGUAGE sql SUPPORT update_tier.list_support AS 'SELECT gen_random_uuid() WHERE false';
+EXPLAIN (COSTS OFF) SELECT * FROM nobodys();
+DROP FUNCTION nobodys;
+
+-- Who may not read the table learns nothing of its size, and takes no lock.
+SET ROLE regress_mallory;
+BEGIN;
+EXPLAIN SELECT * FROM production_workspaces();
+SELECT count(*) AS locks FROM pg_locks WHERE relation = 'workspaces'::regclass AND pid = pg_backend_pid();
+ROLLBACK;
+RESET ROLE;
+
+DROP TABLE workspaces;
+SELECT update_tier.detach();
+DROP EXTENSION update_tier;
+DROP TABLE run_as;
+SET client_min_messages = 'warning';
+DROP OWNED BY regress_mallory CASCADE;
+DROP ROLE regress_mallory;
