@@ -21,7 +21,8 @@
  * - Changing a column's type makes the server check the CHECK constraints on
  *   it again.  The values stay the same, so these are marked NOT VALID for
  *   the moment, which tells the server not to, and valid again afterwards.
- *   (Not those whose meaning might depend on the column's old collation.)
+ *   (Those whose meaning might depend on the column's old collation are
+ *   validated.)
  *
  * While the domain is without its constraint, no code but the server's and
  * ours may run, or it could store anything in it.  What else runs for a table
@@ -532,6 +533,7 @@ typedef struct TierCheck
 {
 	Oid			relid;			/* its table, or a child of it */
 	char	   *name;
+	bool		unsure;			/* may mean something else under "C" */
 } TierCheck;
 
 typedef void (*check_callback) (Relation catalog, HeapTuple tuple, AttrNumber tier_column,
@@ -630,7 +632,7 @@ depends_on_collation(Node *node, void *context)
 	return expression_tree_walker(node, depends_on_collation, context);
 }
 
-/* Collect a valid CHECK that stays true when the column's type changes. */
+/* Collect a valid CHECK. */
 static void
 collect_valid(Relation catalog, HeapTuple tuple, AttrNumber tier_column, void *arg)
 {
@@ -644,9 +646,8 @@ collect_valid(Relation catalog, HeapTuple tuple, AttrNumber tier_column, void *a
 		return;
 	expr = stringToNode(TextDatumGetCString(heap_getattr(tuple, Anum_pg_constraint_conbin,
 														 RelationGetDescr(catalog), &isnull)));
-	if (depends_on_collation(expr, NULL))
-		return;					/* the server will check it again */
 	check = palloc_object(TierCheck);
+	check->unsure = depends_on_collation(expr, NULL);
 	check->relid = constraint->conrelid;
 	check->name = pstrdup(NameStr(constraint->conname));
 	*checks = lappend(*checks, check);
@@ -676,12 +677,6 @@ mark_checks(List *checks, bool validated)
 	}
 	table_close(catalog, RowExclusiveLock);
 	CommandCounterIncrement();
-}
-
-static bool
-is_users_function(Oid function, void *context)
-{
-	return function >= FirstNormalObjectId;
 }
 
 static bool
@@ -728,23 +723,51 @@ check_index_functions(Oid relid)
 
 /*
  * Change the type of column update_tier without a look at its rows: the
- * caller knows that they fit.
+ * caller knows that they fit.  With a domain, it is without its constraint
+ * meanwhile.
  */
 static void
-change_type(Oid relid, const char *table, const char *type)
+change_type(Oid relid, const char *table, const char *type, Oid domain)
 {
 	List	   *checks = NIL;
+	List	   *unsure = NIL;
 	ListCell   *lc;
 
 	foreach(lc, find_all_inheritors(relid, AccessExclusiveLock, NULL))
+	{
+		if (OidIsValid(domain))
+			check_index_functions(lfirst_oid(lc));
 		visit_checks(lfirst_oid(lc), collect_valid, &checks);
+	}
 
 	mark_checks(checks, false);
+	if (OidIsValid(domain))
+		relax_domain(domain);
 	run("ALTER TABLE %s ALTER COLUMN " TIER_COLUMN " DROP DEFAULT,"
 		" ALTER COLUMN " TIER_COLUMN " TYPE %s,"
 		" ALTER COLUMN " TIER_COLUMN " SET DEFAULT '%s'",
 		table, type, tier_names[DEFAULT_TIER]);
+	if (OidIsValid(domain))
+		constrain_domain(domain);
+
+	foreach(lc, checks)
+	{
+		TierCheck  *check = (TierCheck *) lfirst(lc);
+
+		if (check->unsure)
+		{
+			unsure = lappend(unsure, check);
+			checks = foreach_delete_current(checks, lc);
+		}
+	}
 	mark_checks(checks, true);
+	foreach(lc, unsure)
+	{
+		TierCheck  *check = (TierCheck *) lfirst(lc);
+
+		run("ALTER TABLE %s VALIDATE CONSTRAINT %s", qualified_name(check->relid),
+			quote_identifier(check->name));
+	}
 }
 
 
@@ -957,7 +980,6 @@ make_column(Oid relid, ColumnForm form, Oid domain)
 	bool		nullable;
 	bool		vouched_for;
 	RedundantChecks checks = {0};
-	List	   *inheritors;
 	int			nest_level;
 	ListCell   *lc;
 
@@ -971,7 +993,7 @@ make_column(Oid relid, ColumnForm form, Oid domain)
 	}
 
 	/* Children and partitions, too: nobody may add a value we have not seen. */
-	inheritors = find_all_inheritors(relid, AccessExclusiveLock, NULL);
+	(void) find_all_inheritors(relid, AccessExclusiveLock, NULL);
 
 	rel = table_open(relid, NoLock);
 	attnum = get_attnum(relid, TIER_COLUMN);
@@ -1007,11 +1029,7 @@ make_column(Oid relid, ColumnForm form, Oid domain)
 				" ALTER COLUMN " TIER_COLUMN " TYPE pg_catalog.text USING %s",
 				table, tier_as_text(form));
 
-		foreach(lc, inheritors)
-			check_index_functions(lfirst_oid(lc));
-		relax_domain(domain);
-		change_type(relid, table, domain_name(domain));
-		constrain_domain(domain);
+		change_type(relid, table, domain_name(domain), domain);
 	}
 
 	/*
@@ -1049,7 +1067,7 @@ static void
 attach(Oid relid, const char *live_when_text, bool create_index)
 {
 	Oid			attached_oid;
-	Oid			domain = tier_domain_oid();
+	Oid			domain;
 	AttachedRow old;
 	Relation	rel;
 	AttrNumber	attnum;
@@ -1072,6 +1090,7 @@ attach(Oid relid, const char *live_when_text, bool create_index)
 	 */
 	attached_oid = lock_attached();
 	old = attached_row(attached_oid);
+	domain = tier_domain_oid();
 
 	LockRelationOid(relid, ShareUpdateExclusiveLock);
 	check_owner(relid);			/* what it was before the lock may be gone */
@@ -1233,7 +1252,7 @@ make_plain(Oid relid, const AttachedRow *old)
 
 	foreach(lc, ours)
 		run("DROP INDEX %s", qualified_name(lfirst_oid(lc)));
-	change_type(relid, table, "pg_catalog.text COLLATE pg_catalog.\"default\"");
+	change_type(relid, table, "pg_catalog.text COLLATE pg_catalog.\"default\"", InvalidOid);
 	run("ALTER TABLE %s ADD CHECK (" TIER_COLUMN " OPERATOR(pg_catalog.=) ANY"
 		" (ARRAY['canary'::pg_catalog.text, 'production'::pg_catalog.text]))", table);
 	become_again(caller);

@@ -191,25 +191,15 @@ parse_state_for(Relation rel)
 }
 
 /*
- * condition_parse
- *		Analyse a canonical condition over one table.  Its columns are Vars
- *		of range table entry 1.
- */
-Node *
-condition_parse(Relation rel, const char *condition)
-{
-	return condition_transform(parse_state_for(rel), condition);
-}
-
-/*
  * condition_as_predicate
  *		A canonical condition in the form in which the relation cache holds
- *		the predicate of an index, so that the two can be compared.
+ *		the predicate of an index, so that the two can be compared.  Its
+ *		columns are Vars of range table entry 1.
  */
 List *
 condition_as_predicate(Relation rel, const char *condition)
 {
-	Node	   *expr = condition_parse(rel, condition);
+	Node	   *expr = condition_transform(parse_state_for(rel), condition);
 
 	expr = eval_const_expressions(NULL, expr);
 	expr = (Node *) canonicalize_qual((Expr *) expr, false);
@@ -243,7 +233,8 @@ is_plain_type(Oid type)
 	return type < FirstNormalObjectId || type_is_enum(type);
 }
 
-static bool
+/* is_users_function: in the form that check_functions_in_node() asks. */
+bool
 is_users_function(Oid funcid, void *context)
 {
 	return funcid >= FirstNormalObjectId;

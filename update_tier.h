@@ -122,10 +122,10 @@ extern char *qualified_name(Oid relid);
 /* ---- condition.c: conditions on the rows of one table ---- */
 
 extern char *condition_canonical(Relation rel, const char *condition);
-extern Node *condition_parse(Relation rel, const char *condition);
 extern List *condition_as_predicate(Relation rel, const char *condition);
 extern Node *condition_transform(ParseState *pstate, const char *condition);
 extern int	enter_canonical_settings(void);
+extern bool is_users_function(Oid funcid, void *context);
 
 /* ---- statement.c: the one place that runs kept SPI plans ---- */
 

@@ -60,9 +60,15 @@ CREATE FUNCTION calm(x text) RETURNS text IMMUTABLE LANGUAGE plpgsql AS 'BEGIN R
 CREATE TABLE workspaces (id uuid PRIMARY KEY, update_tier text NOT NULL CHECK (update_tier IN ('canary', 'production')));
 INSERT INTO workspaces VALUES ('00000000-0000-0000-0000-000000000001', 'canary');
 CREATE INDEX calm_index ON workspaces (calm(update_tier));
+ALTER TABLE workspaces ADD CONSTRAINT calm_check CHECK (calm(update_tier) <> 'x');
 CREATE OR REPLACE FUNCTION calm(x text) RETURNS text IMMUTABLE LANGUAGE plpgsql AS 'BEGIN RETURN public.store(x); END';
 SELECT update_tier.attach('workspaces');
 DROP INDEX calm_index;
+-- A CHECK is looked at when the constraint is back.
+\set SHOW_CONTEXT never
+SELECT update_tier.attach('workspaces');
+\set SHOW_CONTEXT errors
+ALTER TABLE workspaces DROP CONSTRAINT calm_check;
 SELECT update_tier.attach('workspaces');
 TABLE other;
 RESET ROLE;
