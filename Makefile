@@ -82,7 +82,8 @@ ISOLATION = \
 	report_expiry \
 	promote_halt \
 	start_start \
-	start_settle
+	start_settle \
+	repeatable_read
 ISOLATION_OPTS = --inputdir=test --outputdir=test
 
 # -Wextra's two exceptions are idioms of the server's own headers and of fmgr.

@@ -128,7 +128,8 @@ static Statement load_last_attempts = {
 	.text = "SELECT e.tier, e.lease_until FROM update_tier.execution AS e"
 	" WHERE e.rollout OPERATOR(pg_catalog.=) $1 AND e.state OPERATOR(pg_catalog.=) 'claimed'"
 	" AND e.attempt OPERATOR(pg_catalog.>=) $2"
-	" AND (e.evidence IS DISTINCT FROM 'failed' OR e.acknowledged) ORDER BY e.lease_until",
+	" AND (e.evidence IS DISTINCT FROM 'failed' OR e.acknowledged"
+	"  OR e.evidence_tier OPERATOR(pg_catalog.<>) e.tier) ORDER BY e.lease_until",
 	.nargs = 2, .argtypes = {INT8OID, INT4OID},
 	.role = AS_EXTENSION
 };
@@ -371,7 +372,7 @@ executions_predict_halt(Rollout *rollout)
 	int			left[TIER_COUNT];
 	ListCell   *lc;
 
-	if (phase_runs(rollout->timeline.phase) &&
+	if ((phase_runs(rollout->timeline.phase) || rollout->timeline.phase == PHASE_QUEUED) &&
 		rollout->in_flight[TIER_CANARY] + rollout->in_flight[TIER_PRODUCTION] > 0)
 	{
 		for (int tier = 0; tier < TIER_COUNT; tier++)
@@ -565,8 +566,7 @@ gate(FunctionCallInfo fcinfo, char **why)
 
 	if (phase == PHASE_SOAKING)
 	{
-		if (rollout->timeline.soak_ends_at == DT_NOEND &&
-			rollout->timeline.phase == PHASE_SOAKING && !rollout->auto_promote)
+		if (rollout->timeline.soak_ends_at == DT_NOEND && !rollout->auto_promote)
 			ANSWER(false, "waiting for approval");
 		ANSWER(false, "soaking until %s", moment_text(rollout->timeline.soak_ends_at));
 	}

@@ -33,6 +33,7 @@
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
 
 #include "update_tier.h"
 
@@ -555,6 +556,49 @@ settle(Package *package)
 }
 
 /*
+ * Under REPEATABLE READ and SERIALIZABLE we see the package as it was when
+ * the transaction began.  To decide on that would be wrong if it has changed
+ * since, also where we would write no row that the other has written: the
+ * versions of all its rows, by the transaction's snapshot and by the latest,
+ * must be the same.
+ */
+static void
+check_snapshot(const char *name)
+{
+	Identity	caller = become(extension_owner(), 0);
+	Datum		values[1] = {CStringGetTextDatum(name)};
+	Oid			types[1] = {TEXTOID};
+	char	   *seen[2];
+	SPIPlanPtr	plan;
+
+	SPI_connect();
+	plan = SPI_prepare("SELECT pg_catalog.string_agg(pg_catalog.concat(r.id, ':', r.xmin, ':', r.ctid), ',' ORDER BY r.id)"
+					   " FROM update_tier.rollout AS r WHERE " TEXT_IS("r.package", "$1"), 1, types);
+	if (plan == NULL)
+		elog(ERROR, "could not prepare: %s", SPI_result_code_string(SPI_result));
+	for (int i = 0; i < 2; i++)
+	{
+		Snapshot	snapshot = RegisterSnapshot(i == 0 ? GetTransactionSnapshot() : GetLatestSnapshot());
+
+		if (SPI_execute_snapshot(plan, values, NULL, snapshot, InvalidSnapshot,
+								 false, false, 0) != SPI_OK_SELECT)
+			elog(ERROR, "could not compare snapshots");
+		UnregisterSnapshot(snapshot);
+		seen[i] = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+	}
+	if ((seen[0] == NULL) != (seen[1] == NULL) ||
+		(seen[0] != NULL && strcmp(seen[0], seen[1]) != 0))
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("could not serialize access due to concurrent update"),
+				 errdetail("The rollouts of package \"%s\" have changed since the transaction began.",
+						   clipped(name)),
+				 errhint("The transaction might succeed if retried.")));
+	SPI_finish();
+	become_again(caller);
+}
+
+/*
  * package_lock
  *		Lock a package for the rest of the transaction, load its rollouts
  *		that can still change, and settle them.  "command" is on whose behalf,
@@ -577,6 +621,9 @@ package_lock(const char *name, const char *command)
 	LockDatabaseObject(classid,
 					   DatumGetUInt32(hash_any((const unsigned char *) name, strlen(name))),
 					   0, ExclusiveLock);
+
+	if (IsolationUsesXactSnapshot())
+		check_snapshot(name);
 
 	package->name = pstrdup(name);
 	package->now = GetCurrentTransactionStartTimestamp();
@@ -702,6 +749,7 @@ admit(Package *package, Rollout *rollout)
 	{
 		rollout->related = current->version;
 		enter_phase(package, rollout, PHASE_QUEUED, current->version);
+		executions_predict_halt(rollout);
 		return;
 	}
 	if (current != NULL)
@@ -743,6 +791,7 @@ schedule(Package *package)
 	Rollout    *current = running(package);
 	Rollout    *waiting = queued(package);
 	TimestampTz newer_promoted_at = DT_NOEND;
+	char	   *newer_version = NULL;
 
 	/* A success was withdrawn, so who soaked needs canaries again. */
 	if (current != NULL && waiting != NULL && current->timeline.phase == PHASE_CANARY)
@@ -798,11 +847,17 @@ schedule(Package *package)
 				if (timeline->superseded_at != newer_promoted_at)
 				{
 					timeline->superseded_at = newer_promoted_at;
+					if (timeline->phase != PHASE_QUEUED)
+						rollout->related = newer_version;
 					rollout->dirty = true;
 				}
 				if (timeline->phase != PHASE_PROMOTED &&
-					timeline->soak_ends_at < timeline->halts_at)
-					newer_promoted_at = Min(newer_promoted_at, timeline->soak_ends_at);
+					timeline->soak_ends_at < timeline->halts_at &&
+					timeline->soak_ends_at < newer_promoted_at)
+				{
+					newer_promoted_at = timeline->soak_ends_at;
+					newer_version = rollout->version;
+				}
 				break;
 			default:
 				break;
@@ -810,24 +865,44 @@ schedule(Package *package)
 	}
 }
 
+/* In which turn package_save() writes a rollout. */
+static int
+turn_to_write(const Rollout *rollout)
+{
+	switch (rollout->timeline.phase)
+	{
+		case PHASE_CANARY:
+		case PHASE_SOAKING:
+			return 1;
+		case PHASE_QUEUED:
+			return 2;
+		default:
+			return 0;
+	}
+}
+
 /*
  * package_save
- *		Write what has changed.  Oldest first: who makes room for another is
- *		written before the other, as the unique indexes want it.
+ *		Write what has changed: first who has made room, then who runs, then
+ *		who waits, as the unique indexes want it.
  */
 void
 package_save(Package *package)
 {
-	ListCell   *lc;
-
 	schedule(package);
-	foreach(lc, package->rollouts)
+	for (int turn = 0; turn <= 2; turn++)
 	{
-		Rollout    *rollout = (Rollout *) lfirst(lc);
+		ListCell   *lc;
 
-		if (rollout->dirty)
+		foreach(lc, package->rollouts)
+		{
+			Rollout    *rollout = (Rollout *) lfirst(lc);
+
+			if (!rollout->dirty || turn_to_write(rollout) != turn)
+				continue;
 			rollout_write(rollout);
-		rollout->dirty = false;
+			rollout->dirty = false;
+		}
 	}
 }
 
@@ -852,7 +927,8 @@ rollout_evidence_changed(Package *package, Rollout *rollout)
 	touch(package, rollout);
 	timeline->needs_canary = needs_canary(rollout);
 
-	if (phase_runs(timeline->phase))
+	/* One that waits after a resume can still hear from leases of before. */
+	if (phase_runs(timeline->phase) || timeline->phase == PHASE_QUEUED)
 	{
 		for (int tier = 0; tier < TIER_COUNT; tier++)
 		{

@@ -490,7 +490,7 @@ SELECT r.package,
             WHEN 'halted' THEN pg_catalog.format('halted: %s', COALESCE(
                 CASE WHEN r.phase = 'halted' THEN r.reason ELSE 'a lease of a last attempt expired' END, 'no reason given'))
             WHEN 'canary' THEN pg_catalog.format('%s of %s canary successes', r.canary_succeeded, r.min_successes)
-            WHEN 'soaking' THEN CASE WHEN r.soak_ends_at = 'infinity' THEN 'waiting for approval' ELSE 'soaking' END
+            WHEN 'soaking' THEN CASE WHEN r.auto_promote THEN 'soaking' ELSE 'waiting for approval' END
             WHEN 'queued' THEN pg_catalog.format('queued behind %s', r.related)
             WHEN 'superseded' THEN pg_catalog.format('superseded by %s', r.related)
        END AS waits_for,

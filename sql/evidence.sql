@@ -83,6 +83,16 @@ SELECT update_tier.report(:t, 'succeeded');
 SELECT later('90 minutes');
 SELECT update_tier.is_open('expire', '4', 'production');
 
+-- A failed canary that is production by now: its next failure is one there.
+SELECT update_tier.set_policy('moved', max_failures => 1, max_attempts => 2, min_successes => 1);
+SELECT run('moved', '1', 1), run('moved', '1', 2, 'failed'), update_tier.promote('moved', '1');
+SELECT run('moved', '1', 9, 'failed');
+UPDATE workspaces SET update_tier = 'production' WHERE id = w(2);
+SELECT update_tier.claim('moved', '1', w(2)) IS NOT NULL AS claimed;
+SELECT later('16 minutes');
+SELECT update_tier.is_open('moved', '1', 'production'), update_tier.allows('moved', '1', w(8));
+UPDATE workspaces SET update_tier = 'canary' WHERE id = w(2);
+
 -- What was installed is not what was gated: an error, whatever is claimed.
 SELECT update_tier.claim('installed', 'abc', w(1)) AS t \gset
 SELECT update_tier.report(:t, 'succeeded', 'abd');
