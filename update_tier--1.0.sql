@@ -67,8 +67,21 @@ REVOKE EXECUTE ON FUNCTION update_tier.attached_changed() FROM PUBLIC;
 CREATE TRIGGER attached_changed
     AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON update_tier.attached
     FOR EACH STATEMENT EXECUTE FUNCTION update_tier.attached_changed();
+
+CREATE FUNCTION update_tier.attached_replaced() RETURNS trigger
+AS 'MODULE_PATHNAME', 'update_tier_attached_replaced'
+LANGUAGE C;
+COMMENT ON FUNCTION update_tier.attached_replaced() IS
+'Trigger: a new row takes the place of the one there is, so that data can be restored where a table is attached already.';
+REVOKE EXECUTE ON FUNCTION update_tier.attached_replaced() FROM PUBLIC;
+
+CREATE TRIGGER attached_replaced
+    BEFORE INSERT ON update_tier.attached
+    FOR EACH ROW EXECUTE FUNCTION update_tier.attached_replaced();
+
 -- Also where a replication role or a restore turns ordinary triggers off.
 ALTER TABLE update_tier.attached ENABLE ALWAYS TRIGGER attached_changed;
+ALTER TABLE update_tier.attached ENABLE ALWAYS TRIGGER attached_replaced;
 
 -- Executable by everybody, as ALTER TABLE and CREATE INDEX are: what decides
 -- is who owns the table.

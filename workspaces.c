@@ -39,6 +39,7 @@
 #include "update_tier.h"
 
 PG_FUNCTION_INFO_V1(update_tier_attached_changed);
+PG_FUNCTION_INFO_V1(update_tier_attached_replaced);
 PG_FUNCTION_INFO_V1(update_tier_canary_workspaces);
 PG_FUNCTION_INFO_V1(update_tier_production_workspaces);
 PG_FUNCTION_INFO_V1(update_tier_workspaces_in_tier);
@@ -357,6 +358,29 @@ update_tier_attached_changed(PG_FUNCTION_ARGS)
 				 errmsg("function \"attached_changed\" must be called as a trigger")));
 	CacheInvalidateRelcacheByRelid(RelationGetRelid(((TriggerData *) fcinfo->context)->tg_relation));
 	return PointerGetDatum(NULL);
+}
+
+static Statement forget_attached = {
+	.text = "DELETE FROM update_tier.attached",
+	.role = AS_CALLER
+};
+
+/*
+ * update_tier.attached_replaced() returns trigger
+ *
+ * Row trigger on update_tier.attached, before a row is inserted: the one
+ * that is there goes.  Data that is restored where a table is attached
+ * already would otherwise stop at the row that says so.
+ */
+Datum
+update_tier_attached_replaced(PG_FUNCTION_ARGS)
+{
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function \"attached_replaced\" must be called as a trigger")));
+	statement_run(&forget_attached, NULL, NULL, NULL);
+	return PointerGetDatum(((TriggerData *) fcinfo->context)->tg_trigtuple);
 }
 
 
