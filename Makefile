@@ -14,9 +14,8 @@ OBJS = \
 PGFILEDESC = "update_tier - canary and production workspaces"
 
 EXTENSION = update_tier
-# The version is written once, in the control file.
-EXTVERSION = $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" update_tier.control)
-DATA = update_tier--$(EXTVERSION).sql
+# The script of that version, and those that lead to it.
+DATA = $(wildcard update_tier--*.sql)
 
 # One behaviour per file, from the vocabulary to what happens around it.
 REGRESS = \

@@ -20,7 +20,9 @@ as_root() {
 # The server refuses to run as root, and nothing here needs to.
 as_postgres() {
 	local environment=(PATH="$PATH" LC_ALL="$LC_ALL" HOME="$WORK" TMPDIR="$WORK" PG_MAJOR="$PG_MAJOR"
-		UPDATE_TIER_CONF="${SERVER_CONF:-}")
+		UPDATE_TIER_CONF="${SERVER_CONF:-}" UPDATE_TIER_STAGE="$WORK/stage"
+		NEWER_SERVER="$WORK/server/usr/lib/postgresql/$PG_MAJOR"
+		OLDER_SERVER="${OLDER:+/usr/lib/postgresql/$OLDER}" UPDATE_TIER_OLDER_CONF="${OLDER_CONF:-}")
 	if [ "$(id -u)" = 0 ]; then
 		(cd "$WORK" && runuser -u postgres -- env "${environment[@]}" "$@")
 	else
@@ -104,25 +106,62 @@ build() {
 	as_postgres make -s -C "$WORK/src" "PG_CONFIG=$PG_CONFIG" with_llvm=no WERROR=-Werror "$@"
 }
 
-# Install into a directory of our own, and say how a server finds it there.
-stage() {
-	as_postgres make -s -C "$WORK/src" "PG_CONFIG=$PG_CONFIG" with_llvm=no DESTDIR="$WORK/stage" install >"$LOG" 2>&1 ||
+# install_below DIRECTORY SOURCE MAJOR: install there what has been built, and
+# set SETTINGS to how a server of that version finds it.
+install_below() {
+	as_postgres make -s -C "$2" "PG_CONFIG=/usr/lib/postgresql/$3/bin/pg_config" with_llvm=no DESTDIR="$1" install >"$LOG" 2>&1 ||
 		{ cat "$LOG" >&2; stop "make install failed."; }
-	local settings setting
-	if as_postgres "/usr/lib/postgresql/$PG_MAJOR/bin/postgres" --describe-config | grep '^extension_destdir' >/dev/null; then
+	if as_postgres "/usr/lib/postgresql/$3/bin/postgres" --describe-config | grep '^extension_destdir' >/dev/null; then
 		# Debian's servers can load extensions from a staging directory.
-		settings=("extension_destdir=$WORK/stage")
+		SETTINGS=("extension_destdir=$1")
 	else
 		# Every server can since version 18.
-		settings=("extension_control_path=$WORK/stage/usr/share/postgresql/$PG_MAJOR:\$system"
-			"dynamic_library_path=$WORK/stage/usr/lib/postgresql/$PG_MAJOR/lib:\$libdir")
+		SETTINGS=("extension_control_path=$1/usr/share/postgresql/$3:\$system"
+			"dynamic_library_path=$1/usr/lib/postgresql/$3/lib:\$libdir")
 	fi
+}
+
+# SETTINGS as lines of postgresql.conf.
+settings_as_conf() {
+	local setting
+	for setting in "${SETTINGS[@]}"; do echo "${setting%%=*} = '${setting#*=}'"; done
+}
+
+# Install into a directory of our own, for with_cluster and with_servers.
+stage() {
+	local setting
+	install_below "$WORK/stage" "$WORK/src" "$PG_MAJOR"
 	CLUSTER_OPTIONS=()
-	SERVER_CONF=
-	for setting in "${settings[@]}"; do
-		CLUSTER_OPTIONS+=(-o "$setting")
-		SERVER_CONF+="${setting%%=*} = '${setting#*=}'"$'\n'
+	for setting in "${SETTINGS[@]}"; do CLUSTER_OPTIONS+=(-o "$setting"); done
+	SERVER_CONF=$(settings_as_conf)
+}
+
+# stage_older: the same for an older server, to upgrade from; fails when there
+# is none with its headers.
+stage_older() {
+	local dir major
+	OLDER=
+	for dir in $(ls -vd /usr/lib/postgresql/*/); do
+		major=$(basename "$dir")
+		if [ "$major" -lt "$PG_MAJOR" ] && has_server "$major"; then OLDER=$major; fi
 	done
+	[ -n "$OLDER" ] || return 1
+	as_postgres cp -r "$WORK/src" "$WORK/older"
+	as_postgres make -s -C "$WORK/older" clean "PG_CONFIG=$PG_CONFIG" >/dev/null 2>&1
+	# Headers of its age are not made for C23, which compilers have as default.
+	as_postgres make -s -C "$WORK/older" "PG_CONFIG=/usr/lib/postgresql/$OLDER/bin/pg_config" with_llvm=no COPT=-std=gnu17 >"$LOG" 2>&1 ||
+		{ cat "$LOG" >&2; stop "Could not build for PostgreSQL $OLDER."; }
+	install_below "$WORK/stage_older" "$WORK/older" "$OLDER"
+	OLDER_CONF=$(settings_as_conf)
+
+	# What pg_upgrade upgrades to looks for libraries in its own directory
+	# alone: a copy of the server, which finds its files from where it is.
+	local server=$WORK/server lib=usr/lib/postgresql/$PG_MAJOR share=usr/share/postgresql/$PG_MAJOR
+	as_postgres mkdir -p "$server/$lib" "$server/$share"
+	as_postgres cp -r "/$lib/bin" "$server/$lib"
+	as_postgres cp -rs "/$lib/lib" "$server/$lib"
+	as_postgres cp -rs "/$share/." "$server/$share"
+	as_postgres cp -rf "$WORK/stage/." "$server"
 }
 
 # with_cluster COMMAND...: run a command, as postgres, against a throw-away

@@ -1,0 +1,68 @@
+# pg_upgrade from an older major version, with rollouts in every phase.  A TAP
+# test because it takes two servers.
+
+use strict;
+use warnings;
+use FindBin;
+use lib $FindBin::Bin;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Source;
+use Test::More;
+
+# upgrade NAME, SQL: a cluster of the older version with a database "source"
+# that the SQL fills, and one of the newer version that it has been upgraded
+# to; which of them is undef when pg_upgrade failed.
+sub upgrade
+{
+	my ($name, $sql, $look) = @_;
+	my $old = PostgreSQL::Test::Cluster->new("${name}_old", install_path => $ENV{OLDER_SERVER});
+	$old->init(extra => [ '--encoding=UTF8', '--locale=C' ]);
+	$old->append_conf('postgresql.conf', "$ENV{UPDATE_TIER_OLDER_CONF}\n");
+	$old->start;
+	$old->safe_psql('postgres', 'CREATE DATABASE source');
+	$old->safe_psql('source', $sql);
+	my @answers = map { $old->safe_psql('source', $_) } @$look;
+	$old->stop;
+
+	my $new = PostgreSQL::Test::Cluster->new("${name}_new", install_path => $ENV{NEWER_SERVER});
+	# The checksums must be as they are in the old one.
+	my @extra = $new->pg_version >= 18 ? ('--no-data-checksums') : ();
+	$new->init(extra => [ '--encoding=UTF8', '--locale=C', @extra ]);
+	chdir $new->basedir;
+	my $upgraded = PostgreSQL::Test::Utils::system_log(
+		"$ENV{NEWER_SERVER}/bin/pg_upgrade", '--no-sync', '-d', $old->data_dir, '-D', $new->data_dir,
+		'-b', "$ENV{OLDER_SERVER}/bin", '-B', "$ENV{NEWER_SERVER}/bin",
+		'-s', $new->host, '-p', $old->port, '-P', $new->port) == 0;
+	note "from " . $old->pg_version . " to " . $new->pg_version;
+	unless ($upgraded)
+	{
+		note grep { /error|fatal/i } split /^/m, slurp_file($_)
+		  for glob $new->data_dir . '/pg_upgrade_output.d/*/{log/*.log,*.txt}';
+	}
+	return ($upgraded ? $new : undef, @answers);
+}
+
+my ($new, $before, $next) = upgrade('extension',
+	# A soak that ends at a moment one can tell.
+	$Source::setup . q{UPDATE update_tier.rollout SET soak_ends_at = '2100-01-01 00:00:00+00' WHERE version = 'soaking'},
+	[ $Source::answers, $Source::goes_on ]);
+
+# Some minor releases write into the catalog what a newer major version does
+# not know before a minor release of its own.  Is it us, or would a plain
+# table fail, too?
+if (!$new && !(upgrade('plain', 'CREATE TABLE t (a integer)', []))[0])
+{
+	plan skip_all => 'these two servers cannot upgrade a plain table';
+}
+ok($new, 'pg_upgrade succeeds') or BAIL_OUT('pg_upgrade failed');
+$new->start;
+
+like($before, qr/\|soaking\|.*2100-01-01/, 'there was a rollout in mid-soak');
+is($new->safe_psql('source', $Source::answers), $before, 'every function answers as before');
+is($new->safe_psql('source', $Source::goes_on), $next, 'and goes on');
+my ($result, $out, $err) = $new->psql('source', q{UPDATE app.environments SET update_tier = 'canery'});
+like($err, qr/violates check constraint "canary_or_production"/, 'a typo is a violation as before');
+
+$new->stop;
+done_testing();

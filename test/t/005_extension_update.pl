@@ -1,0 +1,120 @@
+# ALTER EXTENSION update_tier UPDATE, from every version there has been to the
+# newest, and to a version after that: one made up here, which does what an
+# upgrade does (a column, a function, another view), so that the first real
+# one is no experiment.  A TAP test because it needs script files of its own.
+
+use strict;
+use warnings;
+use FindBin;
+use lib $FindBin::Bin;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Source;
+use Test::More;
+
+# A copy of what has been installed, with one version more.
+my $stage = "$ENV{UPDATE_TIER_STAGE}_update";
+system('rm', '-rf', $stage);
+system('cp', '-r', $ENV{UPDATE_TIER_STAGE}, $stage) == 0 or die;
+(my $conf = $ENV{UPDATE_TIER_CONF}) =~ s/\Q$ENV{UPDATE_TIER_STAGE}\E/$stage/g;
+my ($extension) = glob "$stage/usr/share/postgresql/*/extension";
+my ($newest) = slurp_file("$extension/update_tier.control") =~ /^default_version *= *'(.*)'/m;
+
+my $step = q{
+ALTER TABLE update_tier.rollout ADD COLUMN ticket text;
+COMMENT ON COLUMN update_tier.rollout.ticket IS 'Where the rollout is discussed.';
+CREATE FUNCTION update_tier.is_canary(value text) RETURNS boolean
+AS 'MODULE_PATHNAME', 'update_tier_is_valid'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+REVOKE EXECUTE ON FUNCTION update_tier.is_canary(text) FROM PUBLIC;
+CREATE TABLE update_tier.approval (rollout bigint NOT NULL PRIMARY KEY, by text NOT NULL);
+SELECT pg_catalog.pg_extension_config_dump('update_tier.approval', '');
+};
+sub spew { open my $file, '>', $_[0] or die "$_[0]: $!"; print $file $_[1]; close $file or die; }
+spew("$extension/update_tier--$newest--next.sql", $step);
+(my $control = slurp_file("$extension/update_tier.control")) =~ s/^(default_version *= *).*/$1'next'/m;
+spew("$extension/update_tier.control", $control);
+
+my $node = PostgreSQL::Test::Cluster->new('main');
+$node->init;
+$node->append_conf('postgresql.conf', "$conf\n");
+$node->start;
+sub database { $node->safe_psql('postgres', "CREATE DATABASE $_[0]"); return $_[0]; }
+
+# What an extension consists of, and who may do what with it.
+my $catalog = q{
+	SELECT pg_describe_object(classid, objid, objsubid) AS object,
+	       obj_description(objid, classid::regclass::name) AS description,
+	       (SELECT concat(pg_get_functiondef(oid), proacl) FROM pg_proc WHERE oid = objid AND classid = 'pg_proc'::regclass),
+	       (SELECT concat(relacl, pg_get_viewdef(oid)) FROM pg_class WHERE oid = objid AND classid = 'pg_class'::regclass),
+	       (SELECT string_agg(format('%s %s %s %s', attname, format_type(atttypid, atttypmod), attnotnull, col_description(attrelid, attnum)), ', ' ORDER BY attname)
+	          FROM pg_attribute WHERE attrelid = objid AND classid = 'pg_class'::regclass AND attnum > 0),
+	       (SELECT string_agg(pg_get_constraintdef(oid), ', ' ORDER BY conname) FROM pg_constraint WHERE conrelid = objid AND classid = 'pg_class'::regclass)
+	  FROM pg_depend WHERE refclassid = 'pg_extension'::regclass AND deptype = 'e'
+	 ORDER BY pg_describe_object(classid, objid, objsubid) COLLATE "C";
+	SELECT array(SELECT c::regclass FROM unnest(extconfig) AS c ORDER BY c::regclass::text), extversion FROM pg_extension WHERE extname = 'update_tier';
+};
+sub installed
+{
+	my ($version) = @_;
+	(my $db = "fresh_$version") =~ s/\W/_/g;
+	database($db);
+	$node->safe_psql($db, qq{SET client_min_messages = warning; CREATE EXTENSION update_tier VERSION '$version'});
+	return $db;
+}
+
+# Every version that can be installed, brought to the newest, is the newest.
+my $fresh = $node->safe_psql(installed($newest), $catalog);
+for my $script (sort glob "$extension/update_tier--*.sql")
+{
+	next unless $script =~ /update_tier--([^-]+)\.sql$/ and $1 ne $newest;
+	my $db = installed($1);
+	$node->safe_psql($db, "ALTER EXTENSION update_tier UPDATE TO '$newest'");
+	is($node->safe_psql($db, $catalog), $fresh, "version $1, updated, is version $newest");
+}
+
+# With data in every phase, and a session that has its plans already.
+database('source');
+(my $setup = $Source::setup) =~ s/CREATE EXTENSION update_tier/$& VERSION '$newest'/ or die;
+$node->safe_psql('source', $setup);
+my $rows = 'SELECT * FROM update_tier.status; SELECT * FROM update_tier.execution ORDER BY token; SELECT * FROM update_tier.event ORDER BY id';
+my $before = $node->safe_psql('source', $rows);
+my $next = $node->safe_psql('source', $Source::goes_on);
+
+# Another session updates in the middle of this one, which has its plans.
+my $questions = q{
+	SELECT update_tier.explain('b', 'soaking', md5('3')::uuid), update_tier.allows('b', 'soaking', md5('4')::uuid);
+	SELECT * FROM canary_workspaces();
+	BEGIN;
+	SELECT update_tier.claim('b', 'soaking', md5('4')::uuid) IS NOT NULL, update_tier.start('b', 'newer');
+	ROLLBACK;
+};
+my $connstr = $node->connstr('source');
+my ($then, $now) = split /updated\n/, $node->safe_psql('source', qq{
+	$questions
+	\\! psql -X -q -d "$connstr" -c "ALTER EXTENSION update_tier UPDATE"
+	SELECT 'updated';
+	$questions
+});
+like($then, qr/open to canary/, 'there is something to compare');
+is("$now\n", $then, 'a session that was there before goes on');
+is($node->safe_psql('source', q{SELECT extversion FROM pg_extension WHERE extname = 'update_tier'}), 'next', 'updated');
+is($node->safe_psql('source', $Source::goes_on), $next, 'the rollouts go on');
+is($node->safe_psql('source', $rows), $before, 'nothing is lost');
+
+# What is new is dumped and restored, too.
+$node->safe_psql('source', q{
+	UPDATE update_tier.rollout SET ticket = 'T-' || id;
+	INSERT INTO update_tier.approval SELECT id, 'somebody' FROM update_tier.rollout});
+my $everything = $node->safe_psql('source', "$Source::answers SELECT * FROM update_tier.approval ORDER BY 1");
+my $file = $node->basedir . '/next.sql';
+database('copy');
+command_ok([ 'pg_dump', '-d', $connstr, '-f', $file ], 'pg_dump of the next version');
+command_ok([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr('copy'), '-f', $file ], 'restored');
+is($node->safe_psql('copy', "$Source::answers SELECT * FROM update_tier.approval ORDER BY 1"), $everything, 'with all that is new');
+
+# Installed at once, it is the same as updated.
+is($node->safe_psql('copy', $catalog), $node->safe_psql(installed('next'), $catalog), 'installed or updated: the same');
+
+$node->stop;
+done_testing();
