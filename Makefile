@@ -14,7 +14,7 @@ OBJS = \
 PGFILEDESC = "update_tier - canary and production workspaces"
 
 EXTENSION = update_tier
-# The script of that version, and those that lead to it.
+# The install script, and those that update to its version.
 DATA = $(wildcard update_tier--*.sql)
 
 # One behaviour per file, from the vocabulary to what happens around it.
@@ -59,6 +59,7 @@ REGRESS = \
 	claim \
 	claim_batch \
 	fleet_changes \
+	nulls \
 	write_late \
 	status \
 	prune \
@@ -82,6 +83,8 @@ ISOLATION = \
 	promote_halt \
 	start_start \
 	start_settle \
+	halt_by_clock \
+	parallel_attach \
 	repeatable_read
 ISOLATION_OPTS = --inputdir=test --outputdir=test
 

@@ -128,7 +128,7 @@ static Statement load_last_attempts = {
 	.text = "SELECT e.tier, e.lease_until FROM update_tier.execution AS e"
 	" WHERE e.rollout OPERATOR(pg_catalog.=) $1 AND e.state OPERATOR(pg_catalog.=) 'claimed'"
 	" AND e.attempt OPERATOR(pg_catalog.>=) $2"
-	" AND (e.evidence IS DISTINCT FROM 'failed' OR e.acknowledged"
+	" AND (e.evidence IS NULL OR e.evidence OPERATOR(pg_catalog.<>) 'failed' OR e.acknowledged"
 	"  OR e.evidence_tier OPERATOR(pg_catalog.<>) e.tier) ORDER BY e.lease_until",
 	.nargs = 2, .argtypes = {INT8OID, INT4OID},
 	.role = AS_EXTENSION
@@ -170,9 +170,14 @@ static Statement load_leased = {
 	.role = AS_EXTENSION
 };
 
+/* How many rows executions_clear() deletes at a time. */
+#define EXECUTIONS_BATCH	1000
+
 static Statement delete_executions = {
-	.text = "DELETE FROM update_tier.execution AS e WHERE e.rollout OPERATOR(pg_catalog.=) $1",
-	.nargs = 1, .argtypes = {INT8OID},
+	.text = "DELETE FROM update_tier.execution AS e WHERE e.rollout OPERATOR(pg_catalog.=) $1"
+	" AND e.workspace OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT x.workspace FROM update_tier.execution AS x"
+	" WHERE x.rollout OPERATOR(pg_catalog.=) $1 LIMIT $2))",
+	.nargs = 2, .argtypes = {INT8OID, INT8OID},
 	.role = AS_EXTENSION
 };
 
@@ -183,10 +188,13 @@ static Statement replaced_token = {
 	.role = AS_EXTENSION
 };
 
-/* A workspace that is live: its tier. */
+/*
+ * A workspace that is live: its tier.  Here and below, a NULL where an owner
+ * has dropped the column's NOT NULL is no tier, and no workspace.
+ */
 #define LIVE_TIER \
 	"SELECT w.update_tier FROM $table AS w" \
-	" WHERE w.id OPERATOR(pg_catalog.=) $1 AND \"$live\""
+	" WHERE w.id OPERATOR(pg_catalog.=) $1 AND w.update_tier IS NOT NULL AND \"$live\""
 
 static Statement load_tier = {
 	.text = LIVE_TIER,
@@ -323,14 +331,14 @@ is_last_attempt(const Rollout *rollout, const Execution *execution)
 
 /*
  * executions_expire
- *		Take back leases that have run out at now(), which is never too soon:
- *		the clock is at least as far.
+ *		Take back leases that have run out, by the clock: a transaction that
+ *		has been open for long knows no less than others do.
  */
 void
 executions_expire(Package *package, Rollout *rollout)
 {
 	NullableDatum args[2] = {int64_value(rollout->id),
-	{.value = TimestampTzGetDatum(package->now)}};
+	{.value = TimestampTzGetDatum(package->clock)}};
 	List	   *rows;
 	ListCell   *lc;
 
@@ -416,16 +424,17 @@ note_replaced(Package *package, const Rollout *rollout, const Execution *executi
 			  int64_value(execution->token), state_names[execution->state]);
 }
 
-/* executions_clear: forget all evidence. */
+/* executions_clear: forget all evidence, a batch at a time. */
 void
 executions_clear(Package *package, Rollout *rollout)
 {
-	NullableDatum args[1] = {int64_value(rollout->id)};
+	NullableDatum args[2] = {int64_value(rollout->id), int64_value(EXECUTIONS_BATCH)};
 	ListCell   *lc;
 
 	foreach(lc, statement_fetch_all(&load_leased, NULL, args))
 		note_replaced(package, rollout, execution_from_row(lfirst(lc)));
-	statement_run(&delete_executions, NULL, args, NULL);
+	while (statement_run(&delete_executions, NULL, args, NULL) > 0)
+		CHECK_FOR_INTERRUPTS();
 }
 
 
@@ -749,7 +758,7 @@ update_tier_claim(PG_FUNCTION_ARGS)
 	" AND \"$live\" AND w.id OPERATOR(pg_catalog.>) $1 ORDER BY w.id LIMIT $2"
 #define SWEEP_START(tier) \
 	"SELECT w.id FROM $table AS w WHERE w.update_tier OPERATOR(pg_catalog.=) '" tier "'" \
-	" AND \"$live\" ORDER BY w.id LIMIT $2"
+	" AND w.id IS NOT NULL AND \"$live\" ORDER BY w.id LIMIT $2"
 
 static Statement sweep_on[TIER_COUNT] = {
 	[TIER_CANARY] = {
@@ -853,7 +862,7 @@ sweep(Batch *batch, Tier tier)
 {
 	NullableDatum *position = &batch->rollout->position[tier];
 	bool		from_start = position->isnull;
-	int			left = Max(SWEEP_MIN, SWEEP_PER_CLAIM * batch->wanted);
+	int64		left = Max(SWEEP_MIN, SWEEP_PER_CLAIM * (int64) batch->wanted);
 
 	while (batch->wanted > 0 && left > 0)
 	{
@@ -895,40 +904,45 @@ sweep(Batch *batch, Tier tier)
 	}
 }
 
-/* Claim workspaces of a tier whose last attempt did not succeed. */
+/*
+ * Claim workspaces of a tier whose last attempt did not succeed, from where
+ * the last call left off, as those that are gone, or of the other tier, stay
+ * where they are.
+ */
 static void
 claim_due(Batch *batch, Tier tier)
 {
-	int			left = Max(SWEEP_MIN, SWEEP_PER_CLAIM * batch->wanted);
-	int64		last_token = 0;
+	int64	   *position = &batch->rollout->due_position[tier];
+	bool		from_start = *position == 0;
+	int64		left = Max(SWEEP_MIN, SWEEP_PER_CLAIM * (int64) batch->wanted);
 
 	while (batch->wanted > 0 && left > 0)
 	{
 		int			chunk = Min(left, SWEEP_CHUNK);
 		NullableDatum args[3] = {int64_value(batch->rollout->id), int64_value(chunk),
-		int64_value(last_token)};
-		List	   *rows;
+		int64_value(*position)};
+		List	   *rows = statement_fetch_all(&load_due, NULL, args);
 		List	   *live;
 		Datum		ids[SWEEP_CHUNK];
 		int			count = 0;
 		ListCell   *lc;
 
 		CHECK_FOR_INTERRUPTS();
-		rows = statement_fetch_all(&load_due, NULL, args);
-		if (rows == NIL)
+		if (rows == NIL && from_start)
 			return;
 		foreach(lc, rows)
 			ids[count++] = ((NullableDatum *) lfirst(lc))[1].value;
 		left -= count;
 		args[0] = uuid_array(ids, count);
-		live = statement_fetch_all(&live_of[tier], batch->table, args);
+		live = count > 0 ? statement_fetch_all(&live_of[tier], batch->table, args) : NIL;
+		batch->rollout->dirty = true;
 
 		foreach(lc, rows)
 		{
 			Execution  *execution = execution_from_row(lfirst(lc));
 			ListCell   *lc2;
 
-			last_token = execution->token;
+			*position = execution->token;
 			foreach(lc2, live)
 			{
 				if (memcmp(DatumGetPointer(((NullableDatum *) lfirst(lc2))[0].value),
@@ -941,8 +955,15 @@ claim_due(Batch *batch, Tier tier)
 			if (batch->wanted == 0)
 				return;
 		}
+
 		if (count < chunk)
-			return;
+		{
+			/* The end: come round, but for who has begun at the start. */
+			*position = 0;
+			if (from_start)
+				return;
+			from_start = true;
+		}
 	}
 }
 
@@ -1051,7 +1072,9 @@ late_report(FunctionCallInfo fcinfo, State outcome, const char *detail)
 	package_save(package);
 	ereport(WARNING,
 			(errmsg("report for token %lld is not counted", (long long) token),
-			 errdetail("Another attempt at the workspace has replaced this one."),
+			 rollout ?
+			 errdetail("Another attempt at the workspace has replaced this one.") :
+			 errdetail("Its rollout has been pruned."),
 			 errhint("Report sooner, or give rollouts of package \"%s\" a longer lease.", clipped(name))));
 	if (rollout == NULL)
 		PG_RETURN_NULL();		/* pruned */

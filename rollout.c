@@ -12,7 +12,9 @@
  * meanwhile; make the change; work out anew when the clock will do what; and
  * save.  Gates are read at now(), the start of the transaction; what is
  * written is stamped with the clock as it is under the lock.  A transaction
- * that stays open for long thus sees a soak end late and never early.
+ * that stays open for long thus sees a soak end late and never early.  What
+ * closes goes by the clock: leases that expire, and the halts they cause,
+ * which would otherwise be seen late.
  *
  * Lock order: package, rollout, execution.
  *
@@ -204,9 +206,10 @@ update_tier_phase_at(PG_FUNCTION_ARGS)
 	" r.auto_promote, r.require_canary, r.turn_at, r.soak_ends_at," \
 	" r.superseded_at, r.halts_at, r.promoted_at, r.changed_at," \
 	" r.canary_succeeded, r.canary_failed, r.canary_acknowledged," \
-	" r.canary_in_flight, r.canary_position, r.production_succeeded," \
-	" r.production_failed, r.production_acknowledged," \
-	" r.production_in_flight, r.production_position, r.related, r.reason "
+	" r.canary_in_flight, r.canary_position, r.canary_due_position," \
+	" r.production_succeeded, r.production_failed, r.production_acknowledged," \
+	" r.production_in_flight, r.production_position, r.production_due_position," \
+	" r.related, r.reason "
 
 #define TEXT_IS(column, value)	column " OPERATOR(pg_catalog.=) " value
 #define CAN_CHANGE \
@@ -279,9 +282,9 @@ static Statement renew_rollout = {
 	" ordinal = pg_catalog.nextval('update_tier.rollout_ordinal'), phase = 'superseded',"
 	" turn_at = 'infinity', soak_ends_at = 'infinity', superseded_at = 'infinity',"
 	" halts_at = 'infinity', promoted_at = 'infinity', canary_succeeded = 0, canary_failed = 0,"
-	" canary_acknowledged = 0, canary_in_flight = 0, canary_position = NULL,"
+	" canary_acknowledged = 0, canary_in_flight = 0, canary_position = NULL, canary_due_position = 0,"
 	" production_succeeded = 0, production_failed = 0, production_acknowledged = 0,"
-	" production_in_flight = 0, production_position = NULL, related = NULL"
+	" production_in_flight = 0, production_position = NULL, production_due_position = 0, related = NULL"
 	" WHERE r.id OPERATOR(pg_catalog.=) $2 RETURNING" ROLLOUT_COLUMNS,
 	.nargs = 2, .argtypes = {TEXTOID, INT8OID},
 	.role = AS_EXTENSION
@@ -291,14 +294,16 @@ static Statement save_rollout = {
 	.text = "UPDATE update_tier.rollout AS r SET phase = $2, turn_at = $3, soak_ends_at = $4,"
 	" superseded_at = $5, halts_at = $6, promoted_at = $7, changed_at = $8,"
 	" canary_succeeded = $9, canary_failed = $10, canary_acknowledged = $11,"
-	" canary_in_flight = $12, canary_position = $13, production_succeeded = $14,"
-	" production_failed = $15, production_acknowledged = $16,"
-	" production_in_flight = $17, production_position = $18, related = $19, reason = $20"
+	" canary_in_flight = $12, canary_position = $13, canary_due_position = $14,"
+	" production_succeeded = $15, production_failed = $16, production_acknowledged = $17,"
+	" production_in_flight = $18, production_position = $19, production_due_position = $20,"
+	" related = $21, reason = $22"
 	" WHERE r.id OPERATOR(pg_catalog.=) $1",
-	.nargs = 20,
+	.nargs = 22,
 	.argtypes = {INT8OID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID,
 		TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, INT4OID, INT4OID,
-	INT4OID, UUIDOID, INT4OID, INT4OID, INT4OID, INT4OID, UUIDOID, TEXTOID, TEXTOID},
+		INT4OID, UUIDOID, INT8OID, INT4OID, INT4OID, INT4OID, INT4OID, UUIDOID, INT8OID,
+	TEXTOID, TEXTOID},
 	.role = AS_EXTENSION
 };
 
@@ -346,16 +351,17 @@ rollout_from_row(const NullableDatum *row)
 	rollout->changed_at = DatumGetTimestampTz(row[18].value);
 	for (int tier = 0; tier < TIER_COUNT; tier++)
 	{
-		const NullableDatum *column = &row[19 + 5 * tier];
+		const NullableDatum *column = &row[19 + 6 * tier];
 
 		rollout->succeeded[tier] = DatumGetInt32(column[0].value);
 		rollout->failed[tier] = DatumGetInt32(column[1].value);
 		rollout->acknowledged[tier] = DatumGetInt32(column[2].value);
 		rollout->in_flight[tier] = DatumGetInt32(column[3].value);
 		rollout->position[tier] = column[4];
+		rollout->due_position[tier] = DatumGetInt64(column[5].value);
 	}
-	rollout->related = optional_text(row[29]);
-	rollout->reason = optional_text(row[30]);
+	rollout->related = optional_text(row[31]);
+	rollout->reason = optional_text(row[32]);
 	rollout->timeline.needs_canary = needs_canary(rollout);
 	return rollout;
 }
@@ -363,7 +369,7 @@ rollout_from_row(const NullableDatum *row)
 static void
 rollout_write(const Rollout *rollout)
 {
-	NullableDatum args[20];
+	NullableDatum args[22];
 	int			n = 0;
 
 	args[n++] = int64_value(rollout->id);
@@ -381,6 +387,7 @@ rollout_write(const Rollout *rollout)
 		args[n++] = int32_value(rollout->acknowledged[tier]);
 		args[n++] = int32_value(rollout->in_flight[tier]);
 		args[n++] = rollout->position[tier];
+		args[n++] = int64_value(rollout->due_position[tier]);
 	}
 	args[n++] = text_value(rollout->related);
 	args[n++] = text_value(rollout->reason);
@@ -530,6 +537,9 @@ settle(Package *package)
 		Phase		stored = rollout->timeline.phase;
 		Phase		present = phase_at(&rollout->timeline, package->now);
 
+		/* What opens it does at now(), what closes it by the clock. */
+		if (phase_at(&rollout->timeline, package->clock) == PHASE_HALTED)
+			present = PHASE_HALTED;
 		if (present == stored)
 			continue;
 		if ((stored == PHASE_QUEUED || stored == PHASE_SOAKING) &&
@@ -627,7 +637,8 @@ package_lock(const char *name, const char *command)
 
 	package->name = pstrdup(name);
 	package->now = GetCurrentTransactionStartTimestamp();
-	package->stamp = GetCurrentTimestamp();
+	package->clock = GetCurrentTimestamp();
+	package->stamp = package->clock;
 	foreach(lc, statement_fetch_all(&load_package, NULL, args))
 		add_rollout(package, rollout_from_row(lfirst(lc)));
 	settle(package);
@@ -1297,7 +1308,7 @@ update_tier_promoted_version(PG_FUNCTION_ARGS)
 	PG_RETURN_DATUM(row[1].value);
 }
 
-/* How many rows prune() deletes at a time. */
+/* How many events prune() deletes at a time. */
 #define PRUNE_BATCH	1000
 
 static Statement prunable_packages = {
@@ -1309,21 +1320,13 @@ static Statement prunable_packages = {
 };
 
 static Statement prunable_rollouts = {
-	.text = "SELECT r.id FROM update_tier.rollout AS r WHERE " TEXT_IS("r.package", "$1")
+	.text = "SELECT" ROLLOUT_COLUMNS "FROM update_tier.rollout AS r WHERE " TEXT_IS("r.package", "$1")
 	" AND r.phase OPERATOR(pg_catalog.=) ANY (ARRAY['superseded', 'aborted'])"
 	" AND r.changed_at OPERATOR(pg_catalog.<) $3"
 	" AND r.id OPERATOR(pg_catalog.<>) ALL"
 	" (SELECT k.id FROM (" PROMOTED_VERSION("$1", "$2") ") AS k)"
 	" ORDER BY r.id",
 	.nargs = 3, .argtypes = {TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID},
-	.role = AS_EXTENSION
-};
-
-static Statement prune_executions = {
-	.text = "DELETE FROM update_tier.execution AS e WHERE e.rollout OPERATOR(pg_catalog.=) $1"
-	" AND e.workspace OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT x.workspace FROM update_tier.execution AS x"
-	" WHERE x.rollout OPERATOR(pg_catalog.=) $1 LIMIT $2))",
-	.nargs = 2, .argtypes = {INT8OID, INT8OID},
 	.role = AS_EXTENSION
 };
 
@@ -1380,10 +1383,10 @@ update_tier_prune(PG_FUNCTION_ARGS)
 		args[2] = moment_value(limit);
 		foreach(lc2, statement_fetch_all(&prunable_rollouts, NULL, args))
 		{
-			NullableDatum which[2] = {((NullableDatum *) lfirst(lc2))[0], int64_value(PRUNE_BATCH)};
+			Rollout    *rollout = rollout_from_row(lfirst(lc2));
+			NullableDatum which[1] = {int64_value(rollout->id)};
 
-			while (statement_run(&prune_executions, NULL, which, NULL) > 0)
-				CHECK_FOR_INTERRUPTS();
+			executions_clear(package, rollout);
 			pruned += statement_run(&prune_rollout, NULL, which, NULL);
 		}
 	}

@@ -175,7 +175,7 @@ enter_role(const Statement *statement, const WorkspacesTable *table)
 	switch (statement->role)
 	{
 		case AS_TABLE_OWNER:
-			return become(table->owner, SECURITY_NOFORCE_RLS);
+			return become(table->owner, SECURITY_NOFORCE_RLS | SECURITY_RESTRICTED_OPERATION);
 		case AS_EXTENSION:
 			return become(extension_owner(), 0);
 		case AS_CALLER:

@@ -99,6 +99,7 @@ extern char *clipped(const char *value);
 typedef struct WorkspacesTable
 {
 	bool		valid;			/* false: look again before use */
+	TimestampTz read_for;		/* the query in parallel that read it, or 0 */
 	uint64		generation;		/* of relid, name and live_when */
 	Oid			attached_oid;	/* update_tier.attached itself */
 	Oid			relid;			/* the workspaces table */
@@ -202,6 +203,7 @@ typedef struct Rollout
 	int32		acknowledged[TIER_COUNT];	/* of the failed, by resume */
 	int32		in_flight[TIER_COUNT];	/* leases, as of the last settling */
 	NullableDatum position[TIER_COUNT]; /* where claim_batch looks on */
+	int64		due_position[TIER_COUNT];	/* and for further attempts */
 	char	   *related;		/* version it waits for or was replaced by */
 	char	   *reason;			/* of the last verb or halt */
 	bool		dirty;			/* differs from the row */
@@ -212,6 +214,7 @@ typedef struct Package
 {
 	char	   *name;
 	TimestampTz now;			/* at which gates are read */
+	TimestampTz clock;			/* as it was when the lock was granted */
 	TimestampTz stamp;			/* for what is written; never before any other */
 	List	   *rollouts;		/* of Rollout *, oldest first */
 } Package;

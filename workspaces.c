@@ -108,7 +108,8 @@ attached_table_oid(void)
  * Read here and not through SPI: no caller needs a right on that table to
  * learn what is attached.  The latest snapshot, because what is remembered
  * has to be right for the transactions to come; a parallel worker, which may
- * take none and remembers nothing for long, uses its leader's.
+ * take none, and its leader use the query's, and remember the row for no longer
+ * than that (see is_current).
  */
 AttachedRow
 attached_row(Oid attached_oid)
@@ -274,7 +275,22 @@ load_attached_table(bool missing_ok)
 
 	/* News that came while we looked may be of what we had read already. */
 	attached_table.valid = (changes_heard == heard_before);
+
+	/* A query in parallel reads with a snapshot of before the news, perhaps. */
+	attached_table.read_for = IsInParallelMode() ? GetCurrentStatementStartTimestamp() : 0;
 	return true;
+}
+
+/*
+ * Does what was looked up still count?  What a query in parallel has read
+ * counts for that query.
+ */
+static bool
+is_current(void)
+{
+	return attached_table.valid &&
+		(attached_table.read_for == 0 ||
+		 (IsInParallelMode() && attached_table.read_for == GetCurrentStatementStartTimestamp()));
 }
 
 /*
@@ -292,11 +308,11 @@ lock_attached_table(LOCKMODE mode, bool missing_ok)
 	{
 		Oid			relid;
 
-		if (!attached_table.valid && !load_attached_table(missing_ok))
+		if (!is_current() && !load_attached_table(missing_ok))
 			return NULL;
 		relid = attached_table.relid;
 		LockRelationOid(relid, mode);
-		if (attached_table.valid && attached_table.relid == relid)
+		if (is_current() && attached_table.relid == relid)
 			return &attached_table;
 
 		/*
@@ -332,7 +348,7 @@ workspaces_if_readable(LOCKMODE mode)
 {
 	AttrNumber	id;
 
-	if (!attached_table.valid && !load_attached_table(true))
+	if (!is_current() && !load_attached_table(true))
 		return NULL;
 	id = get_attnum(attached_table.relid, ID_COLUMN);
 	if (pg_class_aclcheck(attached_table.relid, GetUserId(), ACL_SELECT) != ACLCHECK_OK &&

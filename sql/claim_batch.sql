@@ -74,6 +74,24 @@ SELECT count(*) = (SELECT count(*) FROM workspaces WHERE live) AS everyone, coun
   FROM handed_out;
 DROP TABLE handed_out;
 
+-- Thousands whose attempt ended in doubt, and who are gone since, do not stand
+-- in the way of those that are not.
+SELECT update_tier.set_policy('doubt', max_in_flight => 3000, max_failures => 3000, require_canary => false, soak => '0', max_attempts => 9);
+SELECT update_tier.start('doubt', '1');
+SELECT count(update_tier.report(token, 'error')) FROM update_tier.claim_batch('doubt', '1', 1500);
+UPDATE workspaces SET live = false WHERE id IN (SELECT workspace FROM update_tier.execution AS e
+  JOIN update_tier.rollout AS r ON r.id = e.rollout WHERE package = 'doubt' ORDER BY token LIMIT 1400);
+CREATE TABLE again AS SELECT workspace FROM update_tier.execution WHERE false;
+DO $$
+BEGIN
+    FOR n IN 1 .. 40 LOOP
+        INSERT INTO again SELECT workspace FROM update_tier.claim_batch('doubt', '1', 100)
+         WHERE attempt = 2;
+    END LOOP;
+END $$;
+SELECT count(*) AS everyone, count(DISTINCT workspace) AS once FROM again;
+DROP TABLE again;
+
 -- Nonsense.
 SELECT * FROM update_tier.claim_batch('p', '3', -1);
 SELECT * FROM update_tier.claim_batch('p', '3', NULL);

@@ -34,6 +34,11 @@ SELECT count(*) FROM update_tier.claim_batch('large', '1', 2500);
 SELECT update_tier.abort('large', '1');
 SELECT update_tier.prune('0') AS rollouts;
 SELECT count(*) FROM update_tier.execution AS e JOIN update_tier.rollout AS r ON r.id = e.rollout WHERE package = 'large';
+-- Who reports for a rollout that has been pruned is told so.
+SELECT update_tier.claim('late', '1', w(1)) AS token \gset
+SELECT update_tier.abort('late', '1');
+SELECT update_tier.prune('0');
+SELECT update_tier.report(:token, 'succeeded') IS NULL AS not_counted;
 -- Nonsense.
 SELECT update_tier.prune('-1 second');
 SELECT update_tier.prune(NULL);

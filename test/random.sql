@@ -10,6 +10,7 @@ SET client_min_messages = error;
 \o
 CREATE TABLE granted (token bigint, package text, version text, workspace uuid, lease_until timestamptz);
 \ir audit.sql
+\ir hostile.sql
 CREATE TABLE trouble (step integer, call text, what text, detail text);
 
 -- A call, at random.  Few names, so that what happens to one meets another.
@@ -18,7 +19,7 @@ DECLARE
     k integer := (random() * 99)::integer;
 BEGIN
     RETURN CASE
-        WHEN k < 22 THEN format('SELECT update_tier.claim(%L, %L, w(%s))', p, v, n)
+        WHEN k < 22 THEN format('SELECT update_tier.claim(%L, %L, %L)', p, v, w(n))
         WHEN k < 30 THEN format('SELECT count(*) FROM update_tier.claim_batch(%L, %L, %s)', p, v, (random() * 5)::integer)
         WHEN k < 58 THEN format('SELECT update_tier.report(token, %L, %L) FROM (SELECT token FROM update_tier.execution ORDER BY random() LIMIT 1) AS t',
             (ARRAY['succeeded', 'succeeded', 'succeeded', 'failed', 'error'])[1 + (random() * 4)::integer],
@@ -47,7 +48,12 @@ BEGIN
         p := 'p' || (1 + random() * 2)::integer; v := 'v' || (1 + random() * 3)::integer; n := 1 + (random() * 8)::integer;
         call := some_call(p, v, n);
         BEGIN
+            -- Under a search path full of shadows: none of them is used.
+            IF call LIKE 'SELECT%update_tier.%' THEN
+                SET LOCAL search_path = evil, pg_catalog, public;
+            END IF;
             EXECUTE call;
+            SET LOCAL search_path = public;
         EXCEPTION WHEN OTHERS THEN
             -- A phase that does not permit a verb, or a report that would improve.
             GET STACKED DIAGNOSTICS message = MESSAGE_TEXT;
