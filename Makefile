@@ -60,6 +60,7 @@ REGRESS = \
 	claim_batch \
 	fleet_changes \
 	nulls \
+	deferred \
 	write_late \
 	status \
 	prune \

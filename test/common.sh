@@ -20,7 +20,7 @@ as_root() {
 # The server refuses to run as root, and nothing here needs to.
 as_postgres() {
 	local environment=(PATH="$PATH" LC_ALL="$LC_ALL" HOME="$WORK" TMPDIR="$WORK" PG_MAJOR="$PG_MAJOR"
-		UPDATE_TIER_CONF="${SERVER_CONF:-}" UPDATE_TIER_STAGE="$WORK/stage"
+		UPDATE_TIER_CONF="${SERVER_CONF:-}" UPDATE_TIER_STAGE="$WORK/stage" SMALL_DISK="$SMALL_DISK"
 		NEWER_SERVER="$WORK/server/usr/lib/postgresql/$PG_MAJOR"
 		OLDER_SERVER="${OLDER:+/usr/lib/postgresql/$OLDER}" UPDATE_TIER_OLDER_CONF="${OLDER_CONF:-}")
 	if [ "$(id -u)" = 0 ]; then
@@ -71,7 +71,8 @@ install_packages() {
 prepare() {
 	LOG=$(mktemp)
 	WORK=
-	trap 'rm -f "$LOG"; [ -z "$WORK" ] || as_root rm -rf "$WORK"' EXIT
+	SMALL_DISK=
+	trap 'rm -f "$LOG"; [ -z "$SMALL_DISK" ] || as_root umount "$SMALL_DISK"; [ -z "$WORK" ] || as_root rm -rf "$WORK"' EXIT
 
 	if [ "$(id -u)" != 0 ] && ! command -v sudo >/dev/null; then
 		stop "Run this as root, or install sudo: packages are installed, and the server runs as user postgres."
@@ -162,6 +163,14 @@ stage_older() {
 	as_postgres cp -rs "/$lib/lib" "$server/$lib"
 	as_postgres cp -rs "/$share/." "$server/$share"
 	as_postgres cp -rf "$WORK/stage/." "$server"
+}
+
+# A disk of a megabyte, to be filled; fails where none can be mounted.
+small_disk() {
+	as_postgres mkdir "$WORK/small"
+	as_root mount -t tmpfs -o size=1m tmpfs "$WORK/small" 2>/dev/null || return 1
+	SMALL_DISK=$WORK/small
+	as_root chown postgres "$SMALL_DISK"
 }
 
 # with_cluster COMMAND...: run a command, as postgres, against a throw-away
