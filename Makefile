@@ -61,6 +61,8 @@ REGRESS = \
 	fleet_changes \
 	nulls \
 	deferred \
+	replaced \
+	table_to_view \
 	write_late \
 	status \
 	prune \

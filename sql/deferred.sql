@@ -1,6 +1,7 @@
 --
 -- Constraints and triggers that are deferred to the end of the transaction.
 --
+\set SHOW_CONTEXT never
 CREATE TABLE tenants (id integer PRIMARY KEY);
 INSERT INTO tenants VALUES (1);
 CREATE TABLE workspaces (

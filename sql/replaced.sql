@@ -1,0 +1,101 @@
+--
+-- The owner of the attached table puts something else in its place, or hangs
+-- code on it: whoever calls us, superusers included, runs none of it with
+-- rights that the owner does not have.
+--
+CREATE ROLE regress_mallory;
+CREATE ROLE regress_applier;
+GRANT CREATE ON SCHEMA public TO regress_mallory;
+CREATE TABLE run_as (who text, as_superuser boolean);
+GRANT INSERT ON run_as TO regress_mallory, regress_applier;
+SET ROLE regress_mallory;
+CREATE FUNCTION note(x text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO public.run_as SELECT rolname, rolsuper FROM pg_roles WHERE rolname = current_user;
+    RETURN x;
+END $$;
+CREATE TABLE workspaces (id uuid PRIMARY KEY, n text DEFAULT 'n');
+INSERT INTO workspaces SELECT ('00000000-0000-0000-0000-00000000000' || n)::uuid FROM generate_series(1, 4) AS n;
+RESET ROLE;
+CREATE EXTENSION update_tier;
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA update_tier TO regress_applier;
+UPDATE workspaces SET update_tier = 'canary' WHERE id = '00000000-0000-0000-0000-000000000001';
+
+-- Everything that reads the table for a rollout.
+CREATE FUNCTION use_rollouts(version text) RETURNS SETOF text LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN NEXT update_tier.allows('p', version, '00000000-0000-0000-0000-000000000002');
+    RETURN NEXT update_tier.explain('p', version, '00000000-0000-0000-0000-000000000001');
+    RETURN NEXT update_tier.claim('p', version, '00000000-0000-0000-0000-000000000001') IS NOT NULL;
+    RETURN QUERY SELECT count(*)::text FROM update_tier.claim_batch('p', version);
+    RETURN QUERY SELECT p::text FROM update_tier.progress('p', version) AS p;
+EXCEPTION WHEN object_not_in_prerequisite_state OR insufficient_privilege THEN
+    RETURN NEXT SQLERRM;
+END $$;
+
+-- Row-level security does not stand between a rollout and the fleet, also when
+-- it is forced on the owner; its policy is not asked.
+SET ROLE regress_mallory;
+CREATE POLICY noted ON workspaces USING (note(n) IS NULL);
+ALTER TABLE workspaces ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+RESET ROLE;
+SELECT use_rollouts('1');
+SET ROLE regress_applier;
+SELECT use_rollouts('2');
+RESET ROLE;
+SELECT * FROM run_as;
+ALTER TABLE workspaces DISABLE ROW LEVEL SECURITY, NO FORCE ROW LEVEL SECURITY;
+DROP POLICY noted ON workspaces;
+
+-- Rules and triggers do not run for a rollout, which writes no workspace.
+SET ROLE regress_mallory;
+CREATE FUNCTION tripped() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM public.note(NULL); RETURN NEW; END';
+CREATE TRIGGER tripped BEFORE INSERT OR UPDATE OR DELETE ON workspaces FOR EACH ROW EXECUTE FUNCTION tripped();
+CREATE RULE noted AS ON UPDATE TO workspaces DO ALSO SELECT note(NULL);
+RESET ROLE;
+SELECT use_rollouts('3');
+SELECT * FROM run_as;
+-- For who changes a tier they do, as for who writes the UPDATE: as that role.
+-- So set_update_tier is as safe, for a superuser, as UPDATE is.
+GRANT SELECT, UPDATE ON workspaces TO regress_applier;
+SET ROLE regress_applier;
+SELECT set_update_tier('00000000-0000-0000-0000-000000000002', 'canary');
+RESET ROLE;
+SELECT DISTINCT * FROM run_as;
+TRUNCATE run_as;
+DROP RULE noted ON workspaces;
+DROP TRIGGER tripped ON workspaces;
+-- A rule that does something else instead is noticed.
+SET ROLE regress_mallory;
+CREATE RULE nothing AS ON UPDATE TO workspaces DO INSTEAD NOTHING;
+RESET ROLE;
+SELECT set_update_tier('00000000-0000-0000-0000-000000000002', 'production');
+DROP RULE nothing ON workspaces;
+
+-- A view under the table's name: the table is still the one that is attached.
+SET ROLE regress_mallory;
+ALTER TABLE workspaces RENAME TO hidden;
+CREATE VIEW workspaces AS SELECT id, note(update_tier)::update_tier AS update_tier FROM hidden;
+RESET ROLE;
+SELECT use_rollouts('4');
+SELECT canary_workspaces();
+SELECT workspaces FROM update_tier.attached;
+SELECT * FROM run_as;
+-- The table is gone, and a view is there: nothing is attached.
+SET ROLE regress_mallory;
+DROP VIEW workspaces;
+DROP TABLE hidden;
+CREATE VIEW workspaces AS SELECT '00000000-0000-0000-0000-000000000001'::uuid AS id, note('canary')::update_tier AS update_tier;
+RESET ROLE;
+SELECT use_rollouts('5');
+SELECT canary_workspaces();
+SELECT update_tier.attach('workspaces');
+SELECT * FROM run_as;
+SELECT update_tier.detach();
+
+DROP VIEW workspaces;
+DROP EXTENSION update_tier;
+DROP TABLE run_as;
+DROP FUNCTION use_rollouts, tripped, note;
+REVOKE CREATE ON SCHEMA public FROM regress_mallory;
+DROP ROLE regress_mallory, regress_applier;

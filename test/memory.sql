@@ -1,0 +1,87 @@
+-- A hundred thousand calls of every function in one session: the session's
+-- memory does not grow.  Prints what grew, and what was not called, both of which
+-- is nothing.
+--
+-- usage: psql -v calls=100000 -f test/memory.sql
+\set ON_ERROR_STOP 1
+SET client_min_messages = error;
+\o /dev/null
+\ir fleet.sql
+\o
+-- Once each, and then again and again: first calls fill caches.
+CREATE TABLE work (n serial, statement text NOT NULL, share numeric NOT NULL DEFAULT 1);
+INSERT INTO work (statement) VALUES
+    ('SELECT update_tier.is_valid(''canery'')'),
+    ('SELECT update_tier.tiers()'),
+    ('SELECT canary_workspaces()'),
+    ('SELECT production_workspaces()'),
+    ('SELECT workspaces_in_tier(''production'', w(4), 2)'),
+    ('SELECT workspace_tier(w(1))'),
+    ('SELECT set_update_tier(w(9), ''canary''), set_update_tier(w(9), ''production'')'),
+    ('SELECT * FROM update_tier.counts()'),
+    ('SELECT update_tier.phase_at(''soaking'', false, ''infinity'', now(), ''infinity'', ''infinity'', now())'),
+    ('SELECT update_tier.set_policy(''p'', max_in_flight => 9, max_attempts => 2147483647, soak => ''0'', require_canary => false)'),
+    ('SELECT update_tier.start(''p'', ''1'')'),
+    ('SELECT update_tier.is_open(''p'', ''1'', ''production'')'),
+    ('SELECT update_tier.allows(''p'', ''1'', w(5))'),
+    ('SELECT update_tier.explain(''p'', ''1'', w(5))'),
+    ('SELECT update_tier.report(update_tier.claim(''p'', ''1'', w(5)), ''error'', ''2'', ''detail'')'),
+    ('SELECT update_tier.report(token, ''error'') FROM update_tier.claim_batch(''p'', ''1'', 1)'),
+    ('SELECT update_tier.halt(''p'', ''1'', ''reason''), update_tier.resume(''p'', ''1'', ''reason'')'),
+    ('SELECT update_tier.abort(''p'', ''1'', ''reason''), update_tier.retry(''p'', ''1'')'),
+    ('SELECT update_tier.promoted_version(''p'')'),
+    ('SELECT update_tier.progress(''p'', ''1'')'),
+    ('SELECT * FROM update_tier.status'),
+    ('SELECT update_tier.prune(''1 day'')'),
+    ('SELECT update_tier.attach(''workspaces'', ''live'')'),
+    ('DO $do$ BEGIN PERFORM set_update_tier(w(1), ''canery''); EXCEPTION WHEN check_violation THEN END $do$'),
+    ('DO $do$ BEGIN PERFORM update_tier.report(0, ''error''); EXCEPTION WHEN no_data_found THEN END $do$'),
+    ('DO $do$ BEGIN PERFORM update_tier.promote(''p'', ''2''); EXCEPTION WHEN no_data_found THEN END $do$'),
+    ('DO $do$ BEGIN PERFORM update_tier.attach(''workspaces'', ''nonsense''); EXCEPTION WHEN undefined_column THEN END $do$');
+-- What rewrites the catalog is called less often.
+INSERT INTO work (statement, share) VALUES
+    ('SELECT update_tier.detach(), update_tier.attach(''workspaces'', ''live'')', 0.01),
+    ('SELECT update_tier.abort(''q'', ''1''), update_tier.prune(''0'') FROM update_tier.start(''q'', ''1'')', 0.1);
+
+-- What a session holds: of all its memory contexts.
+CREATE FUNCTION held() RETURNS bigint LANGUAGE sql AS
+    $$SELECT sum(used_bytes)::bigint FROM pg_backend_memory_contexts WHERE name NOT IN ('ExecutorState', 'ExprContext', 'SPI Proc', 'SPI Exec')$$;
+
+CREATE PROCEDURE call_often(statement text, calls integer) LANGUAGE plpgsql AS $$
+BEGIN
+    FOR n IN 1 .. calls LOOP
+        EXECUTE statement;
+        IF n % 25 = 0 THEN COMMIT; END IF;
+    END LOOP;
+    COMMIT;
+END $$;
+
+CREATE TABLE grown (statement text, calls integer, bytes bigint, duration interval);
+CREATE PROCEDURE watch(calls integer) LANGUAGE plpgsql AS $$
+DECLARE
+    job record; before bigint; began timestamptz; often integer;
+BEGIN
+    FOR job IN SELECT * FROM work ORDER BY n LOOP
+        CALL call_often(job.statement, 50);
+    END LOOP;
+    FOR job IN SELECT * FROM work ORDER BY n LOOP
+        often := calls * job.share;
+        before := held();
+        began := clock_timestamp();
+        CALL call_often(job.statement, often);
+        INSERT INTO grown VALUES (job.statement, often, held() - before, clock_timestamp() - began);
+        COMMIT;
+    END LOOP;
+END $$;
+-- Autovacuum might not come by in time for rows that change this often.
+ALTER TABLE workspaces SET (fillfactor = 50);
+CALL watch(:calls);
+\pset tuples_only on
+\pset format unaligned
+-- A byte a call would be 100 kB.
+SELECT format('%s: %s bytes in %s calls', statement, bytes, calls) FROM grown WHERE bytes > 20000;
+SELECT 'not called: ' || p.oid::regprocedure FROM pg_depend AS d JOIN pg_proc AS p ON p.oid = d.objid
+ WHERE d.classid = 'pg_proc'::regclass AND d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'
+   AND d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'update_tier')
+   AND p.prorettype NOT IN ('trigger'::regtype, 'internal'::regtype)
+   AND NOT EXISTS (SELECT FROM work WHERE statement ~ ('\m' || p.proname || '\('));
