@@ -91,6 +91,7 @@ typedef struct Execution
 #define EXECUTION_COLUMNS \
 	" e.rollout, e.workspace, e.tier, e.attempt, e.token, e.state, e.lease_until," \
 	" e.evidence, e.evidence_tier, e.acknowledged, e.installed_version, e.detail "
+#define EXECUTION_NATTS	12
 
 #define ONE_EXECUTION \
 	"SELECT" EXECUTION_COLUMNS "FROM update_tier.execution AS e" \
@@ -108,8 +109,10 @@ static Statement peek_execution = {
 	.read_only = true, .role = AS_EXTENSION
 };
 
+/* With the names of its package and version. */
 static Statement load_execution_by_token = {
-	.text = "SELECT" EXECUTION_COLUMNS "FROM update_tier.execution AS e"
+	.text = "SELECT" EXECUTION_COLUMNS ", r.package, r.version FROM update_tier.execution AS e"
+	" JOIN update_tier.rollout AS r ON r.id OPERATOR(pg_catalog.=) e.rollout"
 	" WHERE e.token OPERATOR(pg_catalog.=) $1",
 	.nargs = 1, .argtypes = {INT8OID},
 	.role = AS_EXTENSION
@@ -134,23 +137,43 @@ static Statement load_last_attempts = {
 	.role = AS_EXTENSION
 };
 
-static Statement next_token = {
-	.text = "SELECT pg_catalog.nextval('update_tier.execution_token')",
+/*
+ * Lease those of these workspaces that were never claimed, in their order, and
+ * no more of them than $6.  (An EXISTS would become a join, whose plan could
+ * stay one for a table as small as it was when the plan was made.)
+ */
+static Statement insert_executions = {
+	.text = "INSERT INTO update_tier.execution"
+	" (rollout, workspace, tier, attempt, token, state, lease_until, changed_at, due)"
+	" SELECT $1, c.id, $3, 1, pg_catalog.nextval('update_tier.execution_token'), 'claimed', $4, $5, false"
+	" FROM (SELECT u.id FROM pg_catalog.unnest($2) WITH ORDINALITY AS u (id, n)"
+	"  WHERE (SELECT e.token FROM update_tier.execution AS e WHERE e.rollout OPERATOR(pg_catalog.=) $1"
+	"   AND e.workspace OPERATOR(pg_catalog.=) u.id) IS NULL ORDER BY u.n LIMIT $6) AS c"
+	" RETURNING workspace, token",
+	.nargs = 6,
+	.argtypes = {INT8OID, UUIDARRAYOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID},
+	.role = AS_EXTENSION
+};
+
+/* Lease one again. */
+static Statement renew_lease = {
+	.text = "UPDATE update_tier.execution AS e SET tier = $3, attempt = $4,"
+	" token = pg_catalog.nextval('update_tier.execution_token'), state = 'claimed',"
+	" lease_until = $5, changed_at = $6, due = false, installed_version = NULL, detail = NULL"
+	" WHERE e.rollout OPERATOR(pg_catalog.=) $1 AND e.workspace OPERATOR(pg_catalog.=) $2"
+	" RETURNING e.token",
+	.nargs = 6,
+	.argtypes = {INT8OID, UUIDOID, TEXTOID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID},
 	.role = AS_EXTENSION
 };
 
 static Statement save_execution = {
-	.text = "INSERT INTO update_tier.execution (rollout, workspace, tier, attempt, token, state,"
-	" lease_until, changed_at, due, evidence, evidence_tier, acknowledged, installed_version, detail)"
-	" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
-	" ON CONFLICT (rollout, workspace) DO UPDATE SET tier = excluded.tier, attempt = excluded.attempt,"
-	" token = excluded.token, state = excluded.state, lease_until = excluded.lease_until,"
-	" changed_at = excluded.changed_at, due = excluded.due, evidence = excluded.evidence,"
-	" evidence_tier = excluded.evidence_tier, acknowledged = excluded.acknowledged,"
-	" installed_version = excluded.installed_version, detail = excluded.detail",
-	.nargs = 14,
-	.argtypes = {INT8OID, UUIDOID, TEXTOID, INT4OID, INT8OID, TEXTOID, TIMESTAMPTZOID,
-	TIMESTAMPTZOID, BOOLOID, TEXTOID, TEXTOID, BOOLOID, TEXTOID, TEXTOID},
+	.text = "UPDATE update_tier.execution AS e SET state = $3, changed_at = $4, due = $5,"
+	" evidence = $6, evidence_tier = $7, acknowledged = $8, installed_version = $9, detail = $10"
+	" WHERE e.rollout OPERATOR(pg_catalog.=) $1 AND e.workspace OPERATOR(pg_catalog.=) $2",
+	.nargs = 10,
+	.argtypes = {INT8OID, UUIDOID, TEXTOID, TIMESTAMPTZOID, BOOLOID, TEXTOID, TEXTOID,
+	BOOLOID, TEXTOID, TEXTOID},
 	.role = AS_EXTENSION
 };
 
@@ -273,14 +296,10 @@ write_execution(const Package *package, const Rollout *rollout, const Execution 
 	bool		due = execution->state != STATE_CLAIMED &&
 		execution->evidence != EVIDENCE_SUCCEEDED &&
 		execution->attempt < rollout->max_attempts;
-	NullableDatum args[14] = {
+	NullableDatum args[10] = {
 		int64_value(execution->rollout),
 		{.value = execution->workspace},
-		text_value(tier_names[execution->tier]),
-		{.value = Int32GetDatum(execution->attempt)},
-		int64_value(execution->token),
 		text_value(state_names[execution->state]),
-		{.value = TimestampTzGetDatum(execution->lease_until)},
 		{.value = TimestampTzGetDatum(package->stamp)},
 		{.value = BoolGetDatum(due)},
 		text_value(execution->evidence == EVIDENCE_NONE ? NULL :
@@ -332,9 +351,10 @@ is_last_attempt(const Rollout *rollout, const Execution *execution)
 /*
  * executions_expire
  *		Take back leases that have run out, by the clock: a transaction that
- *		has been open for long knows no less than others do.
+ *		has been open for long knows no less than others do.  True: there were
+ *		some.
  */
-void
+bool
 executions_expire(Package *package, Rollout *rollout)
 {
 	NullableDatum args[2] = {int64_value(rollout->id),
@@ -342,11 +362,9 @@ executions_expire(Package *package, Rollout *rollout)
 	List	   *rows;
 	ListCell   *lc;
 
-	if (rollout->in_flight[TIER_CANARY] + rollout->in_flight[TIER_PRODUCTION] == 0)
-		return;
+	if (rollout->first_expiry > package->clock)
+		return false;
 	rows = statement_fetch_all(&load_expired, NULL, args);
-	if (rows == NIL)
-		return;
 
 	foreach(lc, rows)
 	{
@@ -365,6 +383,7 @@ executions_expire(Package *package, Rollout *rollout)
 	}
 	rollout_evidence_changed(package, rollout);
 	executions_predict_halt(rollout);
+	return true;
 }
 
 /*
@@ -636,38 +655,74 @@ budget_left(const Rollout *rollout)
 		rollout->in_flight[TIER_CANARY] - rollout->in_flight[TIER_PRODUCTION];
 }
 
-/*
- * Lease a workspace.  "execution" is what there is of it, or NULL.
- */
-static Execution *
-grant(Package *package, Rollout *rollout, Datum workspace, Tier tier, Execution *execution)
+static NullableDatum
+uuid_array(const Datum *ids, int count)
 {
-	NullableDatum token;
+	return (NullableDatum) {
+		.value = PointerGetDatum(construct_array(unconstify(Datum *, ids), count, UUIDOID,
+												 UUID_LEN, false, TYPALIGN_CHAR))
+	};
+}
 
-	if (execution == NULL)
-	{
-		execution = palloc0_object(Execution);
-		execution->rollout = rollout->id;
-		execution->workspace = workspace;
-	}
-	else
-		note_replaced(package, rollout, execution);
+static NullableDatum
+lease_end(const Package *package, const Rollout *rollout)
+{
+	return (NullableDatum) {
+		.value = TimestampTzGetDatum(moment_after(package->stamp, rollout->lease))
+	};
+}
 
-	if (!statement_fetch(&next_token, NULL, NULL, &token))
-		elog(ERROR, "no token");
-	execution->tier = tier;
-	execution->attempt++;
-	execution->token = DatumGetInt64(token.value);
-	execution->state = STATE_CLAIMED;
-	execution->lease_until = moment_after(package->stamp, rollout->lease);
-	execution->installed_version = NULL;
-	execution->detail = NULL;
-	write_execution(package, rollout, execution);
-
-	rollout->in_flight[tier]++;
+/* So many leases more are out. */
+static void
+count_leases(Package *package, Rollout *rollout, Tier tier, int leases)
+{
+	rollout->in_flight[tier] += leases;
 	rollout->changed_at = package->stamp;
 	rollout->dirty = true;
-	return execution;
+}
+
+/*
+ * Lease those of these workspaces that were never claimed, in their order,
+ * and at most so many.  Returns rows of workspace and token.
+ */
+static List *
+grant_first(Package *package, Rollout *rollout, const Datum *workspaces, int count,
+			Tier tier, int64 at_most)
+{
+	NullableDatum args[6] = {
+		int64_value(rollout->id),
+		uuid_array(workspaces, count),
+		text_value(tier_names[tier]),
+		lease_end(package, rollout),
+		{.value = TimestampTzGetDatum(package->stamp)},
+		int64_value(at_most)
+	};
+	List	   *rows = statement_fetch_all(&insert_executions, NULL, args);
+
+	if (rows != NIL)
+		count_leases(package, rollout, tier, list_length(rows));
+	return rows;
+}
+
+/* Lease a workspace for one attempt more, and return the token. */
+static int64
+grant_again(Package *package, Rollout *rollout, Tier tier, Execution *execution)
+{
+	NullableDatum args[6] = {
+		int64_value(rollout->id),
+		{.value = execution->workspace},
+		text_value(tier_names[tier]),
+		{.value = Int32GetDatum(execution->attempt + 1)},
+		lease_end(package, rollout),
+		{.value = TimestampTzGetDatum(package->stamp)}
+	};
+	NullableDatum token;
+
+	note_replaced(package, rollout, execution);
+	if (!statement_fetch(&renew_lease, NULL, args, &token))
+		elog(ERROR, "execution to be claimed again is gone");
+	count_leases(package, rollout, tier, 1);
+	return DatumGetInt64(token.value);
 }
 
 /* May a workspace of this tier be leased, as far as the rollout goes? */
@@ -729,9 +784,15 @@ update_tier_claim(PG_FUNCTION_ARGS)
 
 		if (is_due(rollout, execution))
 		{
-			execution = grant(package, rollout, fcinfo->args[2].value, tier, execution);
-			token = execution->token;
-			if (is_last_attempt(rollout, execution))
+			int			attempt = execution ? execution->attempt + 1 : 1;
+
+			if (execution != NULL)
+				token = grant_again(package, rollout, tier, execution);
+			else
+				token = DatumGetInt64(((NullableDatum *)
+									   linitial(grant_first(package, rollout, &fcinfo->args[2].value,
+															1, tier, 1)))[1].value);
+			if (attempt >= rollout->max_attempts)
 				executions_predict_halt(rollout);
 		}
 	}
@@ -750,54 +811,32 @@ update_tier_claim(PG_FUNCTION_ARGS)
 #define SWEEP_MIN		1000
 #define SWEEP_PER_CLAIM	4
 
-/* How many it looks at in one go. */
-#define SWEEP_CHUNK		100
+/*
+ * How many it looks at in one go, a constant in the text so that the planner
+ * knows it.  When all of them are due this is about what a usual call needs.
+ */
+#define SWEEP_CHUNK			50
+#define SWEEP_CHUNK_TEXT	"50"
 
 #define SWEEP(tier) \
 	"SELECT w.id FROM $table AS w WHERE w.update_tier OPERATOR(pg_catalog.=) '" tier "'" \
-	" AND \"$live\" AND w.id OPERATOR(pg_catalog.>) $1 ORDER BY w.id LIMIT $2"
-#define SWEEP_START(tier) \
-	"SELECT w.id FROM $table AS w WHERE w.update_tier OPERATOR(pg_catalog.=) '" tier "'" \
-	" AND w.id IS NOT NULL AND \"$live\" ORDER BY w.id LIMIT $2"
+	" AND \"$live\" AND w.id OPERATOR(pg_catalog.>=) $1 ORDER BY w.id LIMIT " SWEEP_CHUNK_TEXT
 
 static Statement sweep_on[TIER_COUNT] = {
 	[TIER_CANARY] = {
-		.text = SWEEP("canary"),
-		.nargs = 2, .argtypes = {UUIDOID, INT8OID}, .role = AS_TABLE_OWNER
+		.text = SWEEP("canary"), .nargs = 1, .argtypes = {UUIDOID}, .role = AS_TABLE_OWNER
 	},
 	[TIER_PRODUCTION] = {
-		.text = SWEEP("production"),
-		.nargs = 2, .argtypes = {UUIDOID, INT8OID}, .role = AS_TABLE_OWNER
+		.text = SWEEP("production"), .nargs = 1, .argtypes = {UUIDOID}, .role = AS_TABLE_OWNER
 	}
-};
-
-static Statement sweep_from_start[TIER_COUNT] = {
-	[TIER_CANARY] = {
-		.text = SWEEP_START("canary"),
-		.nargs = 2, .argtypes = {UUIDOID, INT8OID}, .role = AS_TABLE_OWNER
-	},
-	[TIER_PRODUCTION] = {
-		.text = SWEEP_START("production"),
-		.nargs = 2, .argtypes = {UUIDOID, INT8OID}, .role = AS_TABLE_OWNER
-	}
-};
-
-/* Of these workspaces, in their order: which has no execution yet? */
-static Statement never_claimed = {
-	.text = "SELECT c.id FROM pg_catalog.unnest($2) WITH ORDINALITY AS c (id, n)"
-	" WHERE NOT EXISTS (SELECT 1 FROM update_tier.execution AS e"
-	" WHERE e.rollout OPERATOR(pg_catalog.=) $1 AND e.workspace OPERATOR(pg_catalog.=) c.id)"
-	" ORDER BY c.n",
-	.nargs = 2, .argtypes = {INT8OID, UUIDARRAYOID},
-	.role = AS_EXTENSION
 };
 
 /* Attempts that ended without success, oldest first. */
 static Statement load_due = {
 	.text = "SELECT" EXECUTION_COLUMNS "FROM update_tier.execution AS e"
 	" WHERE e.rollout OPERATOR(pg_catalog.=) $1 AND e.due"
-	" AND e.token OPERATOR(pg_catalog.>) $3 ORDER BY e.token LIMIT $2",
-	.nargs = 3, .argtypes = {INT8OID, INT8OID, INT8OID},
+	" AND e.token OPERATOR(pg_catalog.>) $2 ORDER BY e.token LIMIT " SWEEP_CHUNK_TEXT,
+	.nargs = 2, .argtypes = {INT8OID, INT8OID},
 	.role = AS_EXTENSION
 };
 
@@ -815,15 +854,6 @@ static Statement live_of[TIER_COUNT] = {
 	}
 };
 
-static NullableDatum
-uuid_array(const Datum *ids, int count)
-{
-	return (NullableDatum) {
-		.value = PointerGetDatum(construct_array(unconstify(Datum *, ids), count, UUIDOID,
-												 UUID_LEN, false, TYPALIGN_CHAR))
-	};
-}
-
 /* What claim_batch() is at. */
 typedef struct Batch
 {
@@ -831,77 +861,99 @@ typedef struct Batch
 	Rollout    *rollout;
 	const WorkspacesTable *table;
 	ReturnSetInfo *rsinfo;
-	int			wanted;			/* leases still to give */
+	int64		wanted;			/* leases still to give */
+	bool		granted;		/* has there been one? */
 	bool		last_attempts;	/* was one of them a last attempt? */
 } Batch;
 
 static void
-batch_grant(Batch *batch, Datum workspace, Tier tier, Execution *execution)
+batch_return(Batch *batch, Datum workspace, Tier tier, int32 attempt, int64 token)
 {
-	Datum		values[4];
+	Datum		values[4] = {
+		workspace,
+		CStringGetTextDatum(tier_names[tier]),
+		Int32GetDatum(attempt),
+		Int64GetDatum(token)
+	};
 	bool		nulls[4] = {false};
 
-	execution = grant(batch->package, batch->rollout, workspace, tier, execution);
 	batch->wanted--;
-	if (is_last_attempt(batch->rollout, execution))
+	batch->granted = true;
+	if (attempt >= batch->rollout->max_attempts)
 		batch->last_attempts = true;
-
-	values[0] = workspace;
-	values[1] = CStringGetTextDatum(tier_names[tier]);
-	values[2] = Int32GetDatum(execution->attempt);
-	values[3] = Int64GetDatum(execution->token);
 	tuplestore_putvalues(batch->rsinfo->setResult, batch->rsinfo->setDesc, values, nulls);
+}
+
+/* The id that follows, byte by byte as ids are compared; NULL after the last. */
+static NullableDatum
+next_uuid(Datum id)
+{
+	pg_uuid_t  *next = palloc_object(pg_uuid_t);
+
+	memcpy(next, DatumGetUUIDP(id), sizeof(pg_uuid_t));
+	for (int i = UUID_LEN - 1; i >= 0; i--)
+	{
+		if (++next->data[i] != 0)
+			return (NullableDatum) {.value = UUIDPGetDatum(next)};
+	}
+	return NO_DATUM;
+}
+
+static bool
+same_uuid(NullableDatum a, NullableDatum b)
+{
+	return a.isnull == b.isnull &&
+		(a.isnull || memcmp(DatumGetUUIDP(a.value), DatumGetUUIDP(b.value), UUID_LEN) == 0);
 }
 
 /*
  * Claim workspaces of a tier that were never claimed, from where the last
- * call left off.
+ * call left off, looking at so many.
  */
 static void
-sweep(Batch *batch, Tier tier)
+sweep(Batch *batch, Tier tier, int64 left)
 {
+	pg_uuid_t	first = {{0}};
 	NullableDatum *position = &batch->rollout->position[tier];
+	NullableDatum before = *position;
 	bool		from_start = position->isnull;
-	int64		left = Max(SWEEP_MIN, SWEEP_PER_CLAIM * (int64) batch->wanted);
 
 	while (batch->wanted > 0 && left > 0)
 	{
-		int			chunk = Min(left, SWEEP_CHUNK);
-		NullableDatum args[2] = {*position, int64_value(chunk)};
+		NullableDatum arg = position->isnull ?
+			(NullableDatum) {.value = UUIDPGetDatum(&first)} : *position;
 		Datum		ids[SWEEP_CHUNK];
 		int			count = 0;
 		ListCell   *lc;
 
 		CHECK_FOR_INTERRUPTS();
-		foreach(lc, statement_fetch_all(position->isnull ? &sweep_from_start[tier] :
-										&sweep_on[tier], batch->table, args))
+		foreach(lc, statement_fetch_all(&sweep_on[tier], batch->table, &arg))
 			ids[count++] = ((NullableDatum *) lfirst(lc))[0].value;
 		left -= count;
-		batch->rollout->dirty = true;
 
 		if (count > 0)
 		{
-			args[0] = int64_value(batch->rollout->id);
-			args[1] = uuid_array(ids, count);
-			foreach(lc, statement_fetch_all(&never_claimed, NULL, args))
+			*position = next_uuid(ids[count - 1]);
+			foreach(lc, grant_first(batch->package, batch->rollout, ids, count, tier, batch->wanted))
 			{
-				*position = ((NullableDatum *) lfirst(lc))[0];
-				batch_grant(batch, position->value, tier, NULL);
-				if (batch->wanted == 0)
-					return;
-			}
-			*position = (NullableDatum) {.value = ids[count - 1]};
-		}
+				NullableDatum *row = (NullableDatum *) lfirst(lc);
 
-		if (count < chunk)
+				batch_return(batch, row[0].value, tier, 1, DatumGetInt64(row[1].value));
+				if (batch->wanted == 0)
+					*position = next_uuid(row[0].value);
+			}
+		}
+		if (batch->wanted > 0 && (count < SWEEP_CHUNK || position->isnull))
 		{
 			/* The end: come round, but for who has begun at the start. */
 			*position = NO_DATUM;
 			if (from_start)
-				return;
+				break;
 			from_start = true;
 		}
 	}
+	if (!same_uuid(before, *position))
+		batch->rollout->dirty = true;
 }
 
 /*
@@ -910,32 +962,31 @@ sweep(Batch *batch, Tier tier)
  * where they are.
  */
 static void
-claim_due(Batch *batch, Tier tier)
+claim_due(Batch *batch, Tier tier, int64 left)
 {
 	int64	   *position = &batch->rollout->due_position[tier];
-	bool		from_start = *position == 0;
-	int64		left = Max(SWEEP_MIN, SWEEP_PER_CLAIM * (int64) batch->wanted);
+	int64		before = *position;
+	bool		from_start = before == 0;
 
 	while (batch->wanted > 0 && left > 0)
 	{
-		int			chunk = Min(left, SWEEP_CHUNK);
-		NullableDatum args[3] = {int64_value(batch->rollout->id), int64_value(chunk),
-		int64_value(*position)};
+		NullableDatum args[2] = {int64_value(batch->rollout->id), int64_value(*position)};
 		List	   *rows = statement_fetch_all(&load_due, NULL, args);
-		List	   *live;
+		List	   *live = NIL;
 		Datum		ids[SWEEP_CHUNK];
 		int			count = 0;
 		ListCell   *lc;
 
 		CHECK_FOR_INTERRUPTS();
-		if (rows == NIL && from_start)
-			return;
 		foreach(lc, rows)
 			ids[count++] = ((NullableDatum *) lfirst(lc))[1].value;
 		left -= count;
-		args[0] = uuid_array(ids, count);
-		live = count > 0 ? statement_fetch_all(&live_of[tier], batch->table, args) : NIL;
-		batch->rollout->dirty = true;
+		if (count > 0)
+		{
+			NullableDatum array = uuid_array(ids, count);
+
+			live = statement_fetch_all(&live_of[tier], batch->table, &array);
+		}
 
 		foreach(lc, rows)
 		{
@@ -945,25 +996,38 @@ claim_due(Batch *batch, Tier tier)
 			*position = execution->token;
 			foreach(lc2, live)
 			{
-				if (memcmp(DatumGetPointer(((NullableDatum *) lfirst(lc2))[0].value),
-						   DatumGetPointer(execution->workspace), UUID_LEN) == 0)
+				if (same_uuid(((NullableDatum *) lfirst(lc2))[0],
+							  (NullableDatum) {.value = execution->workspace}))
 					break;
 			}
 			if (lc2 == NULL)
 				continue;
-			batch_grant(batch, execution->workspace, tier, execution);
+			batch_return(batch, execution->workspace, tier, execution->attempt + 1,
+						 grant_again(batch->package, batch->rollout, tier, execution));
 			if (batch->wanted == 0)
-				return;
+				break;
 		}
-
-		if (count < chunk)
+		if (batch->wanted > 0 && count < SWEEP_CHUNK)
 		{
 			/* The end: come round, but for who has begun at the start. */
 			*position = 0;
 			if (from_start)
-				return;
+				break;
 			from_start = true;
 		}
+	}
+	if (before != *position)
+		batch->rollout->dirty = true;
+}
+
+/* Claim workspaces of a tier, looking at so many. */
+static void
+claim_tier(Batch *batch, Tier tier, int64 left)
+{
+	if (batch->wanted > 0 && may_claim(batch->package, batch->rollout, tier))
+	{
+		sweep(batch, tier, left);
+		claim_due(batch, tier, left);
 	}
 }
 
@@ -980,6 +1044,7 @@ update_tier_claim_batch(PG_FUNCTION_ARGS)
 	char	   *name = name_argument(fcinfo->args[0], "package");
 	char	   *version = name_argument(fcinfo->args[1], "version");
 	Batch		batch = {0};
+	int64		many;
 
 	if (fcinfo->args[2].isnull)
 		ereport(ERROR,
@@ -999,14 +1064,18 @@ update_tier_claim_batch(PG_FUNCTION_ARGS)
 	executions_expire(batch.package, batch.rollout);
 	batch.wanted = Min(DatumGetInt32(fcinfo->args[2].value), budget_left(batch.rollout));
 
-	for (int tier = 0; tier < TIER_COUNT; tier++)
+	/*
+	 * Canaries first.  Once production is open most of them are done, so that
+	 * a glance at a few must do, and a search only if there is nothing else.
+	 */
+	many = Max(SWEEP_MIN, SWEEP_PER_CLAIM * batch.wanted);
+	if (may_claim(batch.package, batch.rollout, TIER_PRODUCTION))
 	{
-		if (batch.wanted > 0 && may_claim(batch.package, batch.rollout, tier))
-		{
-			sweep(&batch, tier);
-			claim_due(&batch, tier);
-		}
+		claim_tier(&batch, TIER_CANARY, SWEEP_CHUNK);
+		claim_tier(&batch, TIER_PRODUCTION, many);
 	}
+	if (!batch.granted)
+		claim_tier(&batch, TIER_CANARY, many);
 	if (batch.last_attempts)
 		executions_predict_halt(batch.rollout);
 	package_save(batch.package);
@@ -1081,6 +1150,21 @@ late_report(FunctionCallInfo fcinfo, State outcome, const char *detail)
 	return CStringGetTextDatum(phase_names[phase_at(&rollout->timeline, package->now)]);
 }
 
+/* The execution whose token this is, with its package and version; or NULL. */
+static Execution *
+execution_of_token(const NullableDatum *token, char **package, char **version)
+{
+	List	   *rows = statement_fetch_all(&load_execution_by_token, NULL, token);
+	NullableDatum *row;
+
+	if (rows == NIL)
+		return NULL;
+	row = (NullableDatum *) linitial(rows);
+	*package = TextDatumGetCString(row[EXECUTION_NATTS].value);
+	*version = TextDatumGetCString(row[EXECUTION_NATTS + 1].value);
+	return execution_from_row(row);
+}
+
 /*
  * update_tier.report(token, outcome, installed_version, detail) returns text
  *
@@ -1094,6 +1178,9 @@ update_tier_report(PG_FUNCTION_ARGS)
 	char	   *installed_version = optional_text(fcinfo->args[2]);
 	char	   *detail = optional_text(fcinfo->args[3]);
 	NullableDatum args[1] = {fcinfo->args[0]};
+	char	   *name;
+	char	   *version;
+	bool		was_locked;
 	Execution  *execution;
 	Package    *package;
 	Rollout    *rollout;
@@ -1105,17 +1192,19 @@ update_tier_report(PG_FUNCTION_ARGS)
 	outcome = outcome_argument(fcinfo->args[1]);
 
 	/* Whose token is it?  Only then is there a package to lock. */
-	execution = fetch_execution(&load_execution_by_token, args);
-	rollout = execution ? rollout_by_id(execution->rollout) : NULL;
-	if (rollout == NULL)
+	execution = execution_of_token(args, &name, &version);
+	if (execution == NULL)
 		return late_report(fcinfo, outcome, detail);
-	package = package_lock(rollout->package, "update_tier.report()");
+	was_locked = package_is_locked(name);
+	package = package_lock(name, "update_tier.report()");
+	rollout = package_find(package, version);
 
-	/* Now for certain: while we waited it may have been replaced, or pruned. */
-	rollout = package_find(package, rollout->version);
-	if (rollout != NULL)
-		executions_expire(package, rollout);
-	execution = fetch_execution(&load_execution_by_token, args);
+	/*
+	 * Now for certain: while we waited it may have been replaced, or pruned;
+	 * or it has expired just now.
+	 */
+	if ((rollout != NULL && executions_expire(package, rollout)) || !was_locked)
+		execution = execution_of_token(args, &name, &version);
 	if (rollout == NULL || execution == NULL)
 	{
 		package_save(package);
@@ -1167,7 +1256,10 @@ update_tier_report(PG_FUNCTION_ARGS)
 					  (NullableDatum) {.value = execution->workspace},
 					  int64_value(execution->token), detail);
 		rollout_evidence_changed(package, rollout);
-		executions_predict_halt(rollout);
+
+		/* One lease less, and no failure more, bring no halt nearer. */
+		if (rollout->timeline.halts_at != DT_NOEND || execution->evidence == EVIDENCE_FAILED)
+			executions_predict_halt(rollout);
 	}
 
 	package_save(package);

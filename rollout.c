@@ -211,6 +211,16 @@ update_tier_phase_at(PG_FUNCTION_ARGS)
 	" r.production_in_flight, r.production_position, r.production_due_position," \
 	" r.related, r.reason "
 
+/*
+ * For those under the package's lock: when the first of its leases runs out,
+ * so that most calls need not ask for those that have.
+ */
+#define FIRST_EXPIRY \
+	", (SELECT e.lease_until FROM update_tier.execution AS e" \
+	"  WHERE e.rollout OPERATOR(pg_catalog.=) r.id AND e.state OPERATOR(pg_catalog.=) 'claimed'" \
+	"  ORDER BY e.lease_until LIMIT 1) "
+#define ROLLOUT_NATTS	33
+
 #define TEXT_IS(column, value)	column " OPERATOR(pg_catalog.=) " value
 #define CAN_CHANGE \
 	"r.phase OPERATOR(pg_catalog.=) ANY (ARRAY['queued', 'canary', 'soaking', 'promoted'])"
@@ -229,32 +239,25 @@ update_tier_phase_at(PG_FUNCTION_ARGS)
 	"soak, min_successes, max_failures, max_in_flight, max_attempts, lease, auto_promote, require_canary"
 
 static Statement load_package = {
-	.text = "SELECT" ROLLOUT_COLUMNS "FROM update_tier.rollout AS r"
+	.text = "SELECT" ROLLOUT_COLUMNS FIRST_EXPIRY "FROM update_tier.rollout AS r"
 	" WHERE " TEXT_IS("r.package", "$1") " AND " CAN_CHANGE " ORDER BY r.ordinal",
 	.nargs = 1, .argtypes = {TEXTOID},
 	.role = AS_EXTENSION
 };
 
 #define ONE_ROLLOUT \
-	"SELECT" ROLLOUT_COLUMNS "FROM update_tier.rollout AS r" \
+	" FROM update_tier.rollout AS r" \
 	" WHERE " TEXT_IS("r.package", "$1") " AND " TEXT_IS("r.version", "$2")
 
 static Statement load_rollout = {
-	.text = ONE_ROLLOUT,
+	.text = "SELECT" ROLLOUT_COLUMNS FIRST_EXPIRY ONE_ROLLOUT,
 	.nargs = 2, .argtypes = {TEXTOID, TEXTOID},
-	.role = AS_EXTENSION
-};
-
-static Statement load_rollout_by_id = {
-	.text = "SELECT" ROLLOUT_COLUMNS "FROM update_tier.rollout AS r"
-	" WHERE r.id OPERATOR(pg_catalog.=) $1",
-	.nargs = 1, .argtypes = {INT8OID},
 	.role = AS_EXTENSION
 };
 
 /* The same for gates, which see what their statement sees. */
 static Statement peek_rollout = {
-	.text = ONE_ROLLOUT,
+	.text = "SELECT" ROLLOUT_COLUMNS ONE_ROLLOUT,
 	.nargs = 2, .argtypes = {TEXTOID, TEXTOID},
 	.read_only = true, .role = AS_EXTENSION
 };
@@ -323,8 +326,9 @@ needs_canary(const Rollout *rollout)
 		rollout->succeeded[TIER_CANARY] < rollout->min_successes;
 }
 
+/* From a row of ROLLOUT_COLUMNS, and perhaps of FIRST_EXPIRY. */
 static Rollout *
-rollout_from_row(const NullableDatum *row)
+rollout_from_row(const NullableDatum *row, bool has_first_expiry)
 {
 	Rollout    *rollout = palloc0_object(Rollout);
 	char	   *phase = TextDatumGetCString(row[4].value);
@@ -362,6 +366,8 @@ rollout_from_row(const NullableDatum *row)
 	}
 	rollout->related = optional_text(row[31]);
 	rollout->reason = optional_text(row[32]);
+	rollout->first_expiry = !has_first_expiry || row[ROLLOUT_NATTS].isnull ? DT_NOEND :
+		DatumGetTimestampTz(row[ROLLOUT_NATTS].value);
 	rollout->timeline.needs_canary = needs_canary(rollout);
 	return rollout;
 }
@@ -395,16 +401,6 @@ rollout_write(const Rollout *rollout)
 	statement_run(&save_rollout, NULL, args, NULL);
 }
 
-/* rollout_by_id: NULL if there is none. */
-Rollout *
-rollout_by_id(int64 id)
-{
-	NullableDatum args[1] = {int64_value(id)};
-	List	   *rows = statement_fetch_all(&load_rollout_by_id, NULL, args);
-
-	return rows == NIL ? NULL : rollout_from_row(linitial(rows));
-}
-
 /* rollout_read: for gates; NULL if the version is not known. */
 Rollout *
 rollout_read(const char *package, const char *version)
@@ -412,7 +408,7 @@ rollout_read(const char *package, const char *version)
 	NullableDatum args[2] = {text_value(package), text_value(version)};
 	List	   *rows = statement_fetch_all(&peek_rollout, NULL, args);
 
-	return rows == NIL ? NULL : rollout_from_row(linitial(rows));
+	return rows == NIL ? NULL : rollout_from_row(linitial(rows), false);
 }
 
 /*
@@ -428,7 +424,7 @@ rollout_soaking(const char *package, TimestampTz moment)
 
 	foreach(lc, statement_fetch_all(&peek_package, NULL, args))
 	{
-		Rollout    *rollout = rollout_from_row(lfirst(lc));
+		Rollout    *rollout = rollout_from_row(lfirst(lc), false);
 
 		if (phase_at(&rollout->timeline, moment) == PHASE_SOAKING)
 			return rollout;
@@ -608,6 +604,28 @@ check_snapshot(const char *name)
 	become_again(caller);
 }
 
+static Oid
+package_lock_class(void)
+{
+	return get_relname_relid("rollout", get_namespace_oid(MACHINERY_SCHEMA, false));
+}
+
+static Oid
+package_lock_object(const char *name)
+{
+	return DatumGetUInt32(hash_any((const unsigned char *) name, strlen(name)));
+}
+
+/* package_is_locked: by this transaction? */
+bool
+package_is_locked(const char *name)
+{
+	LOCKTAG		tag;
+
+	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, package_lock_class(), package_lock_object(name), 0);
+	return lock_is_held(&tag, ExclusiveLock);
+}
+
 /*
  * package_lock
  *		Lock a package for the rest of the transaction, load its rollouts
@@ -622,15 +640,11 @@ Package *
 package_lock(const char *name, const char *command)
 {
 	Package    *package = palloc0_object(Package);
-	Oid			classid = get_relname_relid("rollout",
-											get_namespace_oid(MACHINERY_SCHEMA, false));
 	NullableDatum args[1] = {text_value(name)};
 	ListCell   *lc;
 
 	PreventCommandIfReadOnly(command);
-	LockDatabaseObject(classid,
-					   DatumGetUInt32(hash_any((const unsigned char *) name, strlen(name))),
-					   0, ExclusiveLock);
+	LockDatabaseObject(package_lock_class(), package_lock_object(name), 0, ExclusiveLock);
 
 	if (IsolationUsesXactSnapshot())
 		check_snapshot(name);
@@ -640,7 +654,7 @@ package_lock(const char *name, const char *command)
 	package->clock = GetCurrentTimestamp();
 	package->stamp = package->clock;
 	foreach(lc, statement_fetch_all(&load_package, NULL, args))
-		add_rollout(package, rollout_from_row(lfirst(lc)));
+		add_rollout(package, rollout_from_row(lfirst(lc), true));
 	settle(package);
 	return package;
 }
@@ -666,7 +680,7 @@ package_find(Package *package, const char *version)
 	rows = statement_fetch_all(&load_rollout, NULL, args);
 	if (rows == NIL)
 		return NULL;
-	rollout = rollout_from_row(linitial(rows));
+	rollout = rollout_from_row(linitial(rows), true);
 	add_rollout(package, rollout);
 	return rollout;
 }
@@ -781,7 +795,7 @@ package_start(Package *package, const char *version)
 
 	if (rollout != NULL)
 		return rollout;
-	rollout = rollout_from_row(linitial(statement_fetch_all(&insert_rollout, NULL, args)));
+	rollout = rollout_from_row(linitial(statement_fetch_all(&insert_rollout, NULL, args)), false);
 	add_rollout(package, rollout);
 	event_note(package, rollout, "started", NULL);
 	admit(package, rollout);
@@ -1256,7 +1270,7 @@ update_tier_retry(PG_FUNCTION_ARGS)
 
 	executions_clear(package, rollout);
 	package->rollouts = list_delete_ptr(package->rollouts, rollout);
-	rollout = rollout_from_row(linitial(statement_fetch_all(&renew_rollout, NULL, args)));
+	rollout = rollout_from_row(linitial(statement_fetch_all(&renew_rollout, NULL, args)), false);
 	rollout->reason = reason;
 	add_rollout(package, rollout);
 	event_note(package, rollout, "retried", reason);
@@ -1383,7 +1397,7 @@ update_tier_prune(PG_FUNCTION_ARGS)
 		args[2] = moment_value(limit);
 		foreach(lc2, statement_fetch_all(&prunable_rollouts, NULL, args))
 		{
-			Rollout    *rollout = rollout_from_row(lfirst(lc2));
+			Rollout    *rollout = rollout_from_row(lfirst(lc2), false);
 			NullableDatum which[1] = {int64_value(rollout->id)};
 
 			executions_clear(package, rollout);

@@ -70,7 +70,7 @@ extern bool phase_open(Phase phase, Tier tier);
 
 #include "executor/spi.h"
 #include "parser/parse_node.h"
-#include "storage/lockdefs.h"
+#include "storage/lock.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
@@ -202,6 +202,7 @@ typedef struct Rollout
 	int32		failed[TIER_COUNT]; /* workspaces */
 	int32		acknowledged[TIER_COUNT];	/* of the failed, by resume */
 	int32		in_flight[TIER_COUNT];	/* leases, as of the last settling */
+	TimestampTz first_expiry;	/* of a lease, as of loading */
 	NullableDatum position[TIER_COUNT]; /* where claim_batch looks on */
 	int64		due_position[TIER_COUNT];	/* and for further attempts */
 	char	   *related;		/* version it waits for or was replaced by */
@@ -228,13 +229,13 @@ extern bool name_is_possible(const char *name);
 extern char *optional_text(NullableDatum value);
 extern TimestampTz moment_after(TimestampTz moment, int64 microseconds);
 
+extern bool package_is_locked(const char *name);
 extern Package *package_lock(const char *name, const char *command);
 extern Rollout *package_find(Package *package, const char *version);
 extern Rollout *package_start(Package *package, const char *version);
 extern void package_save(Package *package);
 extern Rollout *rollout_read(const char *package, const char *version);
 extern Rollout *rollout_soaking(const char *package, TimestampTz moment);
-extern Rollout *rollout_by_id(int64 id);
 extern void rollout_evidence_changed(Package *package, Rollout *rollout);
 extern void refuse_unknown_rollout(const char *package, const char *version);
 extern void event_add(Package *package, const Rollout *rollout, const char *kind,
@@ -242,7 +243,7 @@ extern void event_add(Package *package, const Rollout *rollout, const char *kind
 
 /* ---- execution.c: claims, reports, and the gates ---- */
 
-extern void executions_expire(Package *package, Rollout *rollout);
+extern bool executions_expire(Package *package, Rollout *rollout);
 extern void executions_acknowledge(Rollout *rollout);
 extern void executions_clear(Package *package, Rollout *rollout);
 extern void executions_predict_halt(Rollout *rollout);
@@ -251,6 +252,12 @@ extern void executions_predict_halt(Rollout *rollout);
 
 #if PG_VERSION_NUM < 150000
 #error "update_tier needs PostgreSQL 15 or newer"
+#endif
+
+#if PG_VERSION_NUM < 170000
+#define lock_is_held(tag, mode)	LockHeldByMe(tag, mode)
+#else
+#define lock_is_held(tag, mode)	LockHeldByMe(tag, mode, false)
 #endif
 
 #if PG_VERSION_NUM < 160000
