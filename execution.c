@@ -118,6 +118,18 @@ static Statement load_execution_by_token = {
 	.role = AS_EXTENSION
 };
 
+/*
+ * The lease that runs out next.  Those that ended leave dead entries at this
+ * end of the index, so this is not asked for by every call: see first_expiry.
+ */
+static Statement load_first_expiry = {
+	.text = "SELECT e.lease_until FROM update_tier.execution AS e"
+	" WHERE e.rollout OPERATOR(pg_catalog.=) $1 AND e.state OPERATOR(pg_catalog.=) 'claimed'"
+	" ORDER BY e.lease_until LIMIT 1",
+	.nargs = 1, .argtypes = {INT8OID},
+	.role = AS_EXTENSION
+};
+
 static Statement load_expired = {
 	.text = "SELECT" EXECUTION_COLUMNS "FROM update_tier.execution AS e"
 	" WHERE e.rollout OPERATOR(pg_catalog.=) $1 AND e.state OPERATOR(pg_catalog.=) 'claimed'"
@@ -359,6 +371,7 @@ executions_expire(Package *package, Rollout *rollout)
 {
 	NullableDatum args[2] = {int64_value(rollout->id),
 	{.value = TimestampTzGetDatum(package->clock)}};
+	NullableDatum next;
 	List	   *rows;
 	ListCell   *lc;
 
@@ -381,6 +394,11 @@ executions_expire(Package *package, Rollout *rollout)
 		}
 		write_execution(package, rollout, execution);
 	}
+	rollout->first_expiry = statement_fetch(&load_first_expiry, NULL, args, &next) ?
+		DatumGetTimestampTz(next.value) : DT_NOEND;
+	rollout->dirty = true;
+	if (rows == NIL)
+		return false;
 	rollout_evidence_changed(package, rollout);
 	executions_predict_halt(rollout);
 	return true;
@@ -677,6 +695,8 @@ static void
 count_leases(Package *package, Rollout *rollout, Tier tier, int leases)
 {
 	rollout->in_flight[tier] += leases;
+	rollout->first_expiry = Min(rollout->first_expiry,
+								moment_after(package->stamp, rollout->lease));
 	rollout->changed_at = package->stamp;
 	rollout->dirty = true;
 }

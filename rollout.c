@@ -40,6 +40,7 @@
 #include "update_tier.h"
 
 PG_FUNCTION_INFO_V1(update_tier_phase_at);
+PG_FUNCTION_INFO_V1(update_tier_phase_runs);
 PG_FUNCTION_INFO_V1(update_tier_set_policy);
 PG_FUNCTION_INFO_V1(update_tier_start);
 PG_FUNCTION_INFO_V1(update_tier_promote);
@@ -168,6 +169,31 @@ moment_after(TimestampTz moment, int64 microseconds)
 	return result;
 }
 
+/* The phase that a text names; 22023 when it names none. */
+static Phase
+phase_argument(text *value)
+{
+	char	   *name = text_to_cstring(value);
+	Phase		phase;
+
+	if (!phase_parse(name, &phase))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("unknown phase: \"%s\"", clipped(name))));
+	return phase;
+}
+
+/*
+ * update_tier.phase_runs(phase) returns boolean
+ *
+ * phase_runs() for a constraint of update_tier.rollout.
+ */
+Datum
+update_tier_phase_runs(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(phase_runs(phase_argument(PG_GETARG_TEXT_PP(0))));
+}
+
 /*
  * update_tier.phase_at(...) returns text
  *
@@ -176,8 +202,8 @@ moment_after(TimestampTz moment, int64 microseconds)
 Datum
 update_tier_phase_at(PG_FUNCTION_ARGS)
 {
-	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	Timeline	timeline = {
+		.phase = phase_argument(PG_GETARG_TEXT_PP(0)),
 		.needs_canary = PG_GETARG_BOOL(1),
 		.turn_at = PG_GETARG_TIMESTAMPTZ(2),
 		.soak_ends_at = PG_GETARG_TIMESTAMPTZ(3),
@@ -185,10 +211,6 @@ update_tier_phase_at(PG_FUNCTION_ARGS)
 		.halts_at = PG_GETARG_TIMESTAMPTZ(5)
 	};
 
-	if (!phase_parse(name, &timeline.phase))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("unknown phase: \"%s\"", clipped(name))));
 	PG_RETURN_TEXT_P(cstring_to_text(phase_names[phase_at(&timeline,
 														  PG_GETARG_TIMESTAMPTZ(6))]));
 }
@@ -209,17 +231,7 @@ update_tier_phase_at(PG_FUNCTION_ARGS)
 	" r.canary_in_flight, r.canary_position, r.canary_due_position," \
 	" r.production_succeeded, r.production_failed, r.production_acknowledged," \
 	" r.production_in_flight, r.production_position, r.production_due_position," \
-	" r.related, r.reason "
-
-/*
- * For those under the package's lock: when the first of its leases runs out,
- * so that most calls need not ask for those that have.
- */
-#define FIRST_EXPIRY \
-	", (SELECT e.lease_until FROM update_tier.execution AS e" \
-	"  WHERE e.rollout OPERATOR(pg_catalog.=) r.id AND e.state OPERATOR(pg_catalog.=) 'claimed'" \
-	"  ORDER BY e.lease_until LIMIT 1) "
-#define ROLLOUT_NATTS	33
+	" r.first_expiry, r.related, r.reason "
 
 #define TEXT_IS(column, value)	column " OPERATOR(pg_catalog.=) " value
 #define CAN_CHANGE \
@@ -239,25 +251,25 @@ update_tier_phase_at(PG_FUNCTION_ARGS)
 	"soak, min_successes, max_failures, max_in_flight, max_attempts, lease, auto_promote, require_canary"
 
 static Statement load_package = {
-	.text = "SELECT" ROLLOUT_COLUMNS FIRST_EXPIRY "FROM update_tier.rollout AS r"
+	.text = "SELECT" ROLLOUT_COLUMNS "FROM update_tier.rollout AS r"
 	" WHERE " TEXT_IS("r.package", "$1") " AND " CAN_CHANGE " ORDER BY r.ordinal",
 	.nargs = 1, .argtypes = {TEXTOID},
 	.role = AS_EXTENSION
 };
 
 #define ONE_ROLLOUT \
-	" FROM update_tier.rollout AS r" \
+	"SELECT" ROLLOUT_COLUMNS "FROM update_tier.rollout AS r" \
 	" WHERE " TEXT_IS("r.package", "$1") " AND " TEXT_IS("r.version", "$2")
 
 static Statement load_rollout = {
-	.text = "SELECT" ROLLOUT_COLUMNS FIRST_EXPIRY ONE_ROLLOUT,
+	.text = ONE_ROLLOUT,
 	.nargs = 2, .argtypes = {TEXTOID, TEXTOID},
 	.role = AS_EXTENSION
 };
 
 /* The same for gates, which see what their statement sees. */
 static Statement peek_rollout = {
-	.text = "SELECT" ROLLOUT_COLUMNS ONE_ROLLOUT,
+	.text = ONE_ROLLOUT,
 	.nargs = 2, .argtypes = {TEXTOID, TEXTOID},
 	.read_only = true, .role = AS_EXTENSION
 };
@@ -287,7 +299,8 @@ static Statement renew_rollout = {
 	" halts_at = 'infinity', promoted_at = 'infinity', canary_succeeded = 0, canary_failed = 0,"
 	" canary_acknowledged = 0, canary_in_flight = 0, canary_position = NULL, canary_due_position = 0,"
 	" production_succeeded = 0, production_failed = 0, production_acknowledged = 0,"
-	" production_in_flight = 0, production_position = NULL, production_due_position = 0, related = NULL"
+	" production_in_flight = 0, production_position = NULL, production_due_position = 0,"
+	" first_expiry = 'infinity', related = NULL"
 	" WHERE r.id OPERATOR(pg_catalog.=) $2 RETURNING" ROLLOUT_COLUMNS,
 	.nargs = 2, .argtypes = {TEXTOID, INT8OID},
 	.role = AS_EXTENSION
@@ -300,13 +313,13 @@ static Statement save_rollout = {
 	" canary_in_flight = $12, canary_position = $13, canary_due_position = $14,"
 	" production_succeeded = $15, production_failed = $16, production_acknowledged = $17,"
 	" production_in_flight = $18, production_position = $19, production_due_position = $20,"
-	" related = $21, reason = $22"
+	" first_expiry = $21, related = $22, reason = $23"
 	" WHERE r.id OPERATOR(pg_catalog.=) $1",
-	.nargs = 22,
+	.nargs = 23,
 	.argtypes = {INT8OID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID,
 		TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, INT4OID, INT4OID,
 		INT4OID, UUIDOID, INT8OID, INT4OID, INT4OID, INT4OID, INT4OID, UUIDOID, INT8OID,
-	TEXTOID, TEXTOID},
+	TIMESTAMPTZOID, TEXTOID, TEXTOID},
 	.role = AS_EXTENSION
 };
 
@@ -326,9 +339,8 @@ needs_canary(const Rollout *rollout)
 		rollout->succeeded[TIER_CANARY] < rollout->min_successes;
 }
 
-/* From a row of ROLLOUT_COLUMNS, and perhaps of FIRST_EXPIRY. */
 static Rollout *
-rollout_from_row(const NullableDatum *row, bool has_first_expiry)
+rollout_from_row(const NullableDatum *row)
 {
 	Rollout    *rollout = palloc0_object(Rollout);
 	char	   *phase = TextDatumGetCString(row[4].value);
@@ -364,10 +376,9 @@ rollout_from_row(const NullableDatum *row, bool has_first_expiry)
 		rollout->position[tier] = column[4];
 		rollout->due_position[tier] = DatumGetInt64(column[5].value);
 	}
-	rollout->related = optional_text(row[31]);
-	rollout->reason = optional_text(row[32]);
-	rollout->first_expiry = !has_first_expiry || row[ROLLOUT_NATTS].isnull ? DT_NOEND :
-		DatumGetTimestampTz(row[ROLLOUT_NATTS].value);
+	rollout->first_expiry = DatumGetTimestampTz(row[31].value);
+	rollout->related = optional_text(row[32]);
+	rollout->reason = optional_text(row[33]);
 	rollout->timeline.needs_canary = needs_canary(rollout);
 	return rollout;
 }
@@ -375,7 +386,7 @@ rollout_from_row(const NullableDatum *row, bool has_first_expiry)
 static void
 rollout_write(const Rollout *rollout)
 {
-	NullableDatum args[22];
+	NullableDatum args[23];
 	int			n = 0;
 
 	args[n++] = int64_value(rollout->id);
@@ -395,6 +406,7 @@ rollout_write(const Rollout *rollout)
 		args[n++] = rollout->position[tier];
 		args[n++] = int64_value(rollout->due_position[tier]);
 	}
+	args[n++] = moment_value(rollout->first_expiry);
 	args[n++] = text_value(rollout->related);
 	args[n++] = text_value(rollout->reason);
 	Assert(n == save_rollout.nargs);
@@ -408,7 +420,7 @@ rollout_read(const char *package, const char *version)
 	NullableDatum args[2] = {text_value(package), text_value(version)};
 	List	   *rows = statement_fetch_all(&peek_rollout, NULL, args);
 
-	return rows == NIL ? NULL : rollout_from_row(linitial(rows), false);
+	return rows == NIL ? NULL : rollout_from_row(linitial(rows));
 }
 
 /*
@@ -424,7 +436,7 @@ rollout_soaking(const char *package, TimestampTz moment)
 
 	foreach(lc, statement_fetch_all(&peek_package, NULL, args))
 	{
-		Rollout    *rollout = rollout_from_row(lfirst(lc), false);
+		Rollout    *rollout = rollout_from_row(lfirst(lc));
 
 		if (phase_at(&rollout->timeline, moment) == PHASE_SOAKING)
 			return rollout;
@@ -654,7 +666,7 @@ package_lock(const char *name, const char *command)
 	package->clock = GetCurrentTimestamp();
 	package->stamp = package->clock;
 	foreach(lc, statement_fetch_all(&load_package, NULL, args))
-		add_rollout(package, rollout_from_row(lfirst(lc), true));
+		add_rollout(package, rollout_from_row(lfirst(lc)));
 	settle(package);
 	return package;
 }
@@ -680,7 +692,7 @@ package_find(Package *package, const char *version)
 	rows = statement_fetch_all(&load_rollout, NULL, args);
 	if (rows == NIL)
 		return NULL;
-	rollout = rollout_from_row(linitial(rows), true);
+	rollout = rollout_from_row(linitial(rows));
 	add_rollout(package, rollout);
 	return rollout;
 }
@@ -795,7 +807,7 @@ package_start(Package *package, const char *version)
 
 	if (rollout != NULL)
 		return rollout;
-	rollout = rollout_from_row(linitial(statement_fetch_all(&insert_rollout, NULL, args)), false);
+	rollout = rollout_from_row(linitial(statement_fetch_all(&insert_rollout, NULL, args)));
 	add_rollout(package, rollout);
 	event_note(package, rollout, "started", NULL);
 	admit(package, rollout);
@@ -1270,7 +1282,7 @@ update_tier_retry(PG_FUNCTION_ARGS)
 
 	executions_clear(package, rollout);
 	package->rollouts = list_delete_ptr(package->rollouts, rollout);
-	rollout = rollout_from_row(linitial(statement_fetch_all(&renew_rollout, NULL, args)), false);
+	rollout = rollout_from_row(linitial(statement_fetch_all(&renew_rollout, NULL, args)));
 	rollout->reason = reason;
 	add_rollout(package, rollout);
 	event_note(package, rollout, "retried", reason);
@@ -1397,7 +1409,7 @@ update_tier_prune(PG_FUNCTION_ARGS)
 		args[2] = moment_value(limit);
 		foreach(lc2, statement_fetch_all(&prunable_rollouts, NULL, args))
 		{
-			Rollout    *rollout = rollout_from_row(lfirst(lc2), false);
+			Rollout    *rollout = rollout_from_row(lfirst(lc2));
 			NullableDatum which[1] = {int64_value(rollout->id)};
 
 			executions_clear(package, rollout);

@@ -168,15 +168,47 @@ COMMENT ON FUNCTION update_tier.counts() IS
 -- Moments that will not come are infinity, so that the phase is a matter of
 -- comparing.
 --
+-- What can be said of one column is said by its domain: a table's CHECKs are
+-- parsed anew by every statement that writes a row, a domain's are not, and
+-- are looked at only when the column is assigned.
+--
+
+CREATE DOMAIN update_tier.label AS text
+    CONSTRAINT one_to_1024_bytes CHECK (octet_length(VALUE) BETWEEN 1 AND 1024);
+COMMENT ON DOMAIN update_tier.label IS 'The name of a package or of a version.';
+
+CREATE DOMAIN update_tier.tally AS integer CONSTRAINT not_negative CHECK (VALUE >= 0);
+COMMENT ON DOMAIN update_tier.tally IS 'How many there are.';
+
+CREATE DOMAIN update_tier.limit AS integer CONSTRAINT positive CHECK (VALUE > 0);
+COMMENT ON DOMAIN update_tier.limit IS 'How many there may, or must, be.';
+
+CREATE DOMAIN update_tier.phase AS text
+    CONSTRAINT known_phase CHECK (VALUE IN
+        ('queued', 'canary', 'soaking', 'promoted', 'halted', 'aborted', 'superseded'));
+COMMENT ON DOMAIN update_tier.phase IS 'Where a rollout is.';
+
+CREATE DOMAIN update_tier.state AS text
+    CONSTRAINT known_state CHECK (VALUE IN ('claimed', 'succeeded', 'failed', 'error', 'expired'));
+COMMENT ON DOMAIN update_tier.state IS 'What has become of an attempt.';
+
+CREATE DOMAIN update_tier.evidence AS text
+    CONSTRAINT known_evidence CHECK (VALUE IN ('succeeded', 'failed'));
+COMMENT ON DOMAIN update_tier.evidence IS 'What is known of a version on a workspace.';
+
+CREATE FUNCTION update_tier.phase_runs(phase text) RETURNS boolean
+AS 'MODULE_PATHNAME', 'update_tier_phase_runs'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION update_tier.phase_runs(text) IS
+'Whether a version is open to somebody in this phase: canary, soaking, promoted. Errors: 22023 unknown phase.';
 
 CREATE TABLE update_tier.policy (
-    package        text     NOT NULL PRIMARY KEY
-        CONSTRAINT package_length CHECK (octet_length(package) BETWEEN 1 AND 1024),
+    package        update_tier.label NOT NULL PRIMARY KEY,
     soak           interval CONSTRAINT soak_is_not_negative CHECK (soak >= '0'),
-    min_successes  integer  CONSTRAINT min_successes_is_positive CHECK (min_successes > 0),
-    max_failures   integer  CONSTRAINT max_failures_is_not_negative CHECK (max_failures >= 0),
-    max_in_flight  integer  CONSTRAINT max_in_flight_is_positive CHECK (max_in_flight > 0),
-    max_attempts   integer  CONSTRAINT max_attempts_is_positive CHECK (max_attempts > 0),
+    min_successes  update_tier.limit,
+    max_failures   update_tier.tally,
+    max_in_flight  update_tier.limit,
+    max_attempts   update_tier.limit,
     lease          interval CONSTRAINT lease_is_positive CHECK (lease > '0'),
     auto_promote   boolean,
     require_canary boolean
@@ -189,24 +221,22 @@ CREATE SEQUENCE update_tier.rollout_ordinal;
 CREATE SEQUENCE update_tier.execution_token;
 CREATE SEQUENCE update_tier.event_id;
 
+-- Pages are filled sparsely: each report leaves a version of a row, and while
+-- others wait for the package none of them can be cleaned up.
 CREATE TABLE update_tier.rollout (
     id                      bigint      NOT NULL PRIMARY KEY
         DEFAULT pg_catalog.nextval('update_tier.rollout_id'),
-    package                 text        NOT NULL
-        CONSTRAINT package_length CHECK (octet_length(package) BETWEEN 1 AND 1024),
-    version                 text        NOT NULL
-        CONSTRAINT version_length CHECK (octet_length(version) BETWEEN 1 AND 1024),
+    package                 update_tier.label NOT NULL,
+    version                 update_tier.label NOT NULL,
     ordinal                 bigint      NOT NULL CONSTRAINT one_newest UNIQUE
         DEFAULT pg_catalog.nextval('update_tier.rollout_ordinal'),
-    phase                   text        NOT NULL
-        CONSTRAINT phase_is_known CHECK (phase IN
-            ('queued', 'canary', 'soaking', 'promoted', 'halted', 'aborted', 'superseded')),
-    soak                    interval    NOT NULL CONSTRAINT soak_is_not_negative CHECK (soak >= '0'),
-    min_successes           integer     NOT NULL CONSTRAINT min_successes_is_positive CHECK (min_successes > 0),
-    max_failures            integer     NOT NULL CONSTRAINT max_failures_is_not_negative CHECK (max_failures >= 0),
-    max_in_flight           integer     NOT NULL CONSTRAINT max_in_flight_is_positive CHECK (max_in_flight > 0),
-    max_attempts            integer     NOT NULL CONSTRAINT max_attempts_is_positive CHECK (max_attempts > 0),
-    lease                   interval    NOT NULL CONSTRAINT lease_is_positive CHECK (lease > '0'),
+    phase                   update_tier.phase NOT NULL,
+    soak                    interval    NOT NULL,
+    min_successes           update_tier.limit NOT NULL,
+    max_failures            update_tier.tally NOT NULL,
+    max_in_flight           update_tier.limit NOT NULL,
+    max_attempts            update_tier.limit NOT NULL,
+    lease                   interval    NOT NULL,
     auto_promote            boolean     NOT NULL,
     require_canary          boolean     NOT NULL,
     turn_at                 timestamptz NOT NULL DEFAULT 'infinity',
@@ -215,36 +245,33 @@ CREATE TABLE update_tier.rollout (
     halts_at                timestamptz NOT NULL DEFAULT 'infinity',
     promoted_at             timestamptz NOT NULL DEFAULT 'infinity',
     changed_at              timestamptz NOT NULL,
-    canary_succeeded        integer     NOT NULL DEFAULT 0,
-    canary_failed           integer     NOT NULL DEFAULT 0,
-    canary_acknowledged     integer     NOT NULL DEFAULT 0,
-    canary_in_flight        integer     NOT NULL DEFAULT 0,
+    canary_succeeded        update_tier.tally NOT NULL DEFAULT 0,
+    canary_failed           update_tier.tally NOT NULL DEFAULT 0,
+    canary_acknowledged     update_tier.tally NOT NULL DEFAULT 0,
+    canary_in_flight        update_tier.tally NOT NULL DEFAULT 0,
     canary_position         uuid,
     canary_due_position     bigint      NOT NULL DEFAULT 0,
-    production_succeeded    integer     NOT NULL DEFAULT 0,
-    production_failed       integer     NOT NULL DEFAULT 0,
-    production_acknowledged integer     NOT NULL DEFAULT 0,
-    production_in_flight    integer     NOT NULL DEFAULT 0,
+    production_succeeded    update_tier.tally NOT NULL DEFAULT 0,
+    production_failed       update_tier.tally NOT NULL DEFAULT 0,
+    production_acknowledged update_tier.tally NOT NULL DEFAULT 0,
+    production_in_flight    update_tier.tally NOT NULL DEFAULT 0,
     production_position     uuid,
     production_due_position bigint      NOT NULL DEFAULT 0,
+    first_expiry            timestamptz NOT NULL DEFAULT 'infinity',
     related                 text,
     reason                  text,
     CONSTRAINT package_version UNIQUE (package, version),
-    CONSTRAINT canary_counters CHECK (
-        canary_succeeded >= 0 AND canary_in_flight >= 0 AND
-        canary_acknowledged BETWEEN 0 AND canary_failed),
-    CONSTRAINT production_counters CHECK (
-        production_succeeded >= 0 AND production_in_flight >= 0 AND
-        production_acknowledged BETWEEN 0 AND production_failed),
+    CONSTRAINT only_failures_are_acknowledged CHECK (
+        canary_acknowledged <= canary_failed AND production_acknowledged <= production_failed),
     CONSTRAINT budget CHECK (canary_in_flight + production_in_flight <= max_in_flight),
     CONSTRAINT too_many_failures_halt CHECK (
-        phase NOT IN ('canary', 'soaking', 'promoted') OR
+        NOT update_tier.phase_runs(phase) OR
         (canary_failed - canary_acknowledged <= max_failures AND
          production_failed - production_acknowledged <= max_failures)),
     CONSTRAINT soaking_has_evidence CHECK (
         phase <> 'soaking' OR NOT require_canary OR canary_succeeded >= min_successes),
     CONSTRAINT promoted_has_a_date CHECK (phase <> 'promoted' OR promoted_at < 'infinity')
-);
+) WITH (fillfactor = 10);
 CREATE UNIQUE INDEX rollout_one_runs ON update_tier.rollout (package)
     WHERE phase IN ('canary', 'soaking');
 CREATE UNIQUE INDEX rollout_one_queued ON update_tier.rollout (package)
@@ -253,6 +280,8 @@ CREATE INDEX rollout_can_change ON update_tier.rollout (package, ordinal)
     WHERE phase IN ('queued', 'canary', 'soaking', 'promoted');
 CREATE INDEX rollout_was_promoted ON update_tier.rollout (package, promoted_at)
     WHERE phase IN ('soaking', 'promoted', 'superseded');
+COMMENT ON COLUMN update_tier.rollout.first_expiry IS
+'No lease runs out before this; the first of them may do so later.';
 COMMENT ON TABLE update_tier.rollout IS
 'One row for each version of a package. Read it through update_tier.status: phase is the one at the time of writing, from which update_tier.phase_at tells the present one.';
 
@@ -263,14 +292,13 @@ CREATE TABLE update_tier.execution (
     rollout           bigint      NOT NULL,
     workspace         uuid        NOT NULL,
     tier              text        NOT NULL CONSTRAINT canary_or_production CHECK (update_tier.is_valid(tier)),
-    attempt           integer     NOT NULL CONSTRAINT attempt_is_positive CHECK (attempt > 0),
+    attempt           update_tier.limit NOT NULL,
     token             bigint      NOT NULL CONSTRAINT one_token UNIQUE,
-    state             text        NOT NULL
-        CONSTRAINT state_is_known CHECK (state IN ('claimed', 'succeeded', 'failed', 'error', 'expired')),
+    state             update_tier.state NOT NULL,
     lease_until       timestamptz NOT NULL,
     changed_at        timestamptz NOT NULL,
     due               boolean     NOT NULL,
-    evidence          text        CONSTRAINT evidence_is_known CHECK (evidence IN ('succeeded', 'failed')),
+    evidence          update_tier.evidence,
     evidence_tier     text        CONSTRAINT evidence_canary_or_production CHECK (update_tier.is_valid(evidence_tier)),
     acknowledged      boolean     NOT NULL DEFAULT false,
     installed_version text,

@@ -202,7 +202,7 @@ typedef struct Rollout
 	int32		failed[TIER_COUNT]; /* workspaces */
 	int32		acknowledged[TIER_COUNT];	/* of the failed, by resume */
 	int32		in_flight[TIER_COUNT];	/* leases, as of the last settling */
-	TimestampTz first_expiry;	/* of a lease, as of loading */
+	TimestampTz first_expiry;	/* no lease runs out before */
 	NullableDatum position[TIER_COUNT]; /* where claim_batch looks on */
 	int64		due_position[TIER_COUNT];	/* and for further attempts */
 	char	   *related;		/* version it waits for or was replaced by */

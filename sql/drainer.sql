@@ -14,6 +14,7 @@ CALL drain();
 SELECT count(*) AS delivered FROM delivered WHERE sha = 'decaf';
 -- What was gated is not what arrived: the row is not applied.
 UPDATE update_tier.execution SET lease_until = now();
+UPDATE update_tier.rollout SET first_expiry = now();
 CREATE OR REPLACE FUNCTION apply_update(workspace uuid, plugin text, sha text) RETURNS text LANGUAGE sql AS
     $$SELECT 'moved on'::text$$;
 CALL drain();

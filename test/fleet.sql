@@ -15,7 +15,7 @@ UPDATE workspaces SET update_tier = 'canary' WHERE n(id) <= 3;
 CREATE FUNCTION later(how_much interval) RETURNS void LANGUAGE sql AS $$
     UPDATE update_tier.rollout SET
         turn_at = turn_at - how_much, soak_ends_at = soak_ends_at - how_much,
-        superseded_at = superseded_at - how_much, halts_at = halts_at - how_much,
+        superseded_at = superseded_at - how_much, halts_at = halts_at - how_much, first_expiry = first_expiry - how_much,
         promoted_at = promoted_at - how_much, changed_at = changed_at - how_much;
     UPDATE update_tier.execution SET
         lease_until = lease_until - how_much, changed_at = changed_at - how_much;

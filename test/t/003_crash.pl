@@ -103,7 +103,7 @@ is((grep { $_ > 1 } values %claimed, values %reported), 0, 'no token was given t
 # Leases of clients that are gone run out, and are claimed again.
 my $leased = $node->safe_psql('postgres', q{SELECT count(*) FROM update_tier.execution WHERE state = 'claimed'});
 cmp_ok($leased, '>', 0, 'some leases were out when it crashed');
-$node->safe_psql('postgres', q{UPDATE update_tier.execution SET lease_until = now() WHERE state = 'claimed'});
+$node->safe_psql('postgres', q{UPDATE update_tier.execution SET lease_until = now() WHERE state = 'claimed'; UPDATE update_tier.rollout SET first_expiry = now()});
 is( $node->safe_psql(
 		'postgres', q{
 		SELECT count(*) FROM update_tier.execution AS e JOIN update_tier.rollout AS r ON r.id = e.rollout
