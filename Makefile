@@ -88,6 +88,7 @@ ISOLATION = \
 	start_settle \
 	halt_by_clock \
 	parallel_attach \
+	prune_claim \
 	repeatable_read
 ISOLATION_OPTS = --inputdir=test --outputdir=test
 

@@ -205,14 +205,9 @@ static Statement load_leased = {
 	.role = AS_EXTENSION
 };
 
-/* How many rows executions_clear() deletes at a time. */
-#define EXECUTIONS_BATCH	1000
-
 static Statement delete_executions = {
-	.text = "DELETE FROM update_tier.execution AS e WHERE e.rollout OPERATOR(pg_catalog.=) $1"
-	" AND e.workspace OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT x.workspace FROM update_tier.execution AS x"
-	" WHERE x.rollout OPERATOR(pg_catalog.=) $1 LIMIT $2))",
-	.nargs = 2, .argtypes = {INT8OID, INT8OID},
+	.text = "DELETE FROM update_tier.execution AS e WHERE e.rollout OPERATOR(pg_catalog.=) $1",
+	.nargs = 1, .argtypes = {INT8OID},
 	.role = AS_EXTENSION
 };
 
@@ -461,17 +456,16 @@ note_replaced(Package *package, const Rollout *rollout, const Execution *executi
 			  int64_value(execution->token), state_names[execution->state]);
 }
 
-/* executions_clear: forget all evidence, a batch at a time. */
+/* executions_clear: forget all evidence. */
 void
 executions_clear(Package *package, Rollout *rollout)
 {
-	NullableDatum args[2] = {int64_value(rollout->id), int64_value(EXECUTIONS_BATCH)};
+	NullableDatum args[1] = {int64_value(rollout->id)};
 	ListCell   *lc;
 
 	foreach(lc, statement_fetch_all(&load_leased, NULL, args))
 		note_replaced(package, rollout, execution_from_row(lfirst(lc)));
-	while (statement_run(&delete_executions, NULL, args, NULL) > 0)
-		CHECK_FOR_INTERRUPTS();
+	statement_run(&delete_executions, NULL, args, NULL);
 }
 
 

@@ -1269,6 +1269,7 @@ update_tier_retry(PG_FUNCTION_ARGS)
 	Rollout    *rollout = verb_target(fcinfo, &package, "update_tier.retry()");
 	NullableDatum args[2] = {text_value(package->name), int64_value(rollout->id)};
 	char	   *reason = optional_text(fcinfo->args[2]);
+	List	   *rows;
 
 	switch (rollout->timeline.phase)
 	{
@@ -1280,9 +1281,13 @@ update_tier_retry(PG_FUNCTION_ARGS)
 			refuse_verb(rollout, "retry", "Halt or abort it first.");
 	}
 
+	/* The row first: prune() may be about to delete it. */
+	rows = statement_fetch_all(&renew_rollout, NULL, args);
+	if (rows == NIL)
+		refuse_unknown_rollout(package->name, rollout->version);
 	executions_clear(package, rollout);
 	package->rollouts = list_delete_ptr(package->rollouts, rollout);
-	rollout = rollout_from_row(linitial(statement_fetch_all(&renew_rollout, NULL, args)));
+	rollout = rollout_from_row(linitial(rows));
 	rollout->reason = reason;
 	add_rollout(package, rollout);
 	event_note(package, rollout, "retried", reason);
@@ -1334,25 +1339,28 @@ update_tier_promoted_version(PG_FUNCTION_ARGS)
 	PG_RETURN_DATUM(row[1].value);
 }
 
-/* How many events prune() deletes at a time. */
-#define PRUNE_BATCH	1000
-
-static Statement prunable_packages = {
-	.text = "SELECT DISTINCT r.package FROM update_tier.rollout AS r"
+/*
+ * Ended long enough ago, and not what promoted_version() names.  Which that is
+ * depends on siblings that others may be changing: as if we had come first.
+ */
+static Statement prunable_rollouts = {
+	.text = "SELECT r.id FROM update_tier.rollout AS r"
 	" WHERE r.phase OPERATOR(pg_catalog.=) ANY (ARRAY['superseded', 'aborted'])"
-	" AND r.changed_at OPERATOR(pg_catalog.<) $1 ORDER BY r.package",
-	.nargs = 1, .argtypes = {TIMESTAMPTZOID},
+	" AND r.changed_at OPERATOR(pg_catalog.<) $1"
+	" AND r.id OPERATOR(pg_catalog.<>) ALL"
+	" (SELECT k.id FROM (" PROMOTED_VERSION("r.package", "$2") ") AS k)"
+	" ORDER BY r.id",
+	.nargs = 2, .argtypes = {TIMESTAMPTZOID, TIMESTAMPTZOID},
 	.role = AS_EXTENSION
 };
 
-static Statement prunable_rollouts = {
-	.text = "SELECT" ROLLOUT_COLUMNS "FROM update_tier.rollout AS r WHERE " TEXT_IS("r.package", "$1")
+/* One of them, for us alone, if nobody is about to change it. */
+static Statement lock_prunable = {
+	.text = "SELECT" ROLLOUT_COLUMNS "FROM update_tier.rollout AS r"
+	" WHERE r.id OPERATOR(pg_catalog.=) $1"
 	" AND r.phase OPERATOR(pg_catalog.=) ANY (ARRAY['superseded', 'aborted'])"
-	" AND r.changed_at OPERATOR(pg_catalog.<) $3"
-	" AND r.id OPERATOR(pg_catalog.<>) ALL"
-	" (SELECT k.id FROM (" PROMOTED_VERSION("$1", "$2") ") AS k)"
-	" ORDER BY r.id",
-	.nargs = 3, .argtypes = {TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID},
+	" AND r.changed_at OPERATOR(pg_catalog.<) $2 FOR UPDATE SKIP LOCKED",
+	.nargs = 2, .argtypes = {INT8OID, TIMESTAMPTZOID},
 	.role = AS_EXTENSION
 };
 
@@ -1363,25 +1371,25 @@ static Statement prune_rollout = {
 };
 
 static Statement prune_events = {
-	.text = "DELETE FROM update_tier.event AS e WHERE e.id OPERATOR(pg_catalog.=) ANY"
-	" (ARRAY(SELECT x.id FROM update_tier.event AS x WHERE x.at OPERATOR(pg_catalog.<) $1 LIMIT $2))",
-	.nargs = 2, .argtypes = {TIMESTAMPTZOID, INT8OID},
+	.text = "DELETE FROM update_tier.event AS e WHERE e.at OPERATOR(pg_catalog.<) $1",
+	.nargs = 1, .argtypes = {TIMESTAMPTZOID},
 	.role = AS_EXTENSION
 };
 
 /*
  * update_tier.prune(older_than interval) returns bigint
  *
- * Deletes in batches, so that it can be interrupted and its memory is
- * bounded.  A package stays locked from the moment its turn has come.
+ * It locks the rows of rollouts that have ended, and no package: claims and reports for what goes on do not wait for it.  A rollout that
+ * somebody is about to change is left for the next time.
  *
  * Errors: 22023 for a negative interval, 22004 for NULL.
  */
 Datum
 update_tier_prune(PG_FUNCTION_ARGS)
 {
-	TimestampTz limit;
-	NullableDatum args[3];
+	TimestampTz now = GetCurrentTransactionStartTimestamp();
+	TimestampTz limit = now;
+	NullableDatum args[2];
 	int64		pruned = 0;
 	ListCell   *lc;
 
@@ -1391,35 +1399,28 @@ update_tier_prune(PG_FUNCTION_ARGS)
 				 errmsg("older_than must not be null")));
 	check_interval(fcinfo->args[0], 0, "older_than");
 	PreventCommandIfReadOnly("update_tier.prune()");
-	limit = GetCurrentTransactionStartTimestamp();
 	if (pg_sub_s64_overflow(limit, interval_microseconds(PG_GETARG_INTERVAL_P(0)), &limit) ||
 		!IS_VALID_TIMESTAMP(limit))
 		PG_RETURN_INT64(0);		/* older than time */
 
 	args[0] = moment_value(limit);
-	foreach(lc, statement_fetch_all(&prunable_packages, NULL, args))
+	args[1] = moment_value(now);
+	foreach(lc, statement_fetch_all(&prunable_rollouts, NULL, args))
 	{
-		Package    *package = package_lock(TextDatumGetCString(((NullableDatum *) lfirst(lc))[0].value),
-											  "update_tier.prune()");
-		ListCell   *lc2;
+		NullableDatum which[2] = {((NullableDatum *) lfirst(lc))[0], moment_value(limit)};
+		List	   *rows = statement_fetch_all(&lock_prunable, NULL, which);
+		Rollout    *rollout;
+		Package		package = {0};
 
-		package_save(package);
-		args[0] = text_value(package->name);
-		args[1] = moment_value(package->now);
-		args[2] = moment_value(limit);
-		foreach(lc2, statement_fetch_all(&prunable_rollouts, NULL, args))
-		{
-			Rollout    *rollout = rollout_from_row(lfirst(lc2));
-			NullableDatum which[1] = {int64_value(rollout->id)};
-
-			executions_clear(package, rollout);
-			pruned += statement_run(&prune_rollout, NULL, which, NULL);
-		}
+		if (rows == NIL)
+			continue;
+		rollout = rollout_from_row(linitial(rows));
+		package.name = rollout->package;
+		package.stamp = GetCurrentTimestamp();
+		executions_clear(&package, rollout);
+		pruned += statement_run(&prune_rollout, NULL, which, NULL);
 	}
 
-	args[0] = moment_value(limit);
-	args[1] = int64_value(PRUNE_BATCH);
-	while (statement_run(&prune_events, NULL, args, NULL) > 0)
-		CHECK_FOR_INTERRUPTS();
+	statement_run(&prune_events, NULL, args, NULL);
 	PG_RETURN_INT64(pruned);
 }
