@@ -21,13 +21,23 @@
  */
 #include "postgres.h"
 
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/stratnum.h"
+#include "access/table.h"
 #include "access/xact.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
+#include "common/hashfn.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "storage/lockdefs.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
 #include "utils/uuid.h"
 
 #include "update_tier.h"
@@ -101,12 +111,6 @@ static Statement load_execution = {
 	.text = ONE_EXECUTION,
 	.nargs = 2, .argtypes = {INT8OID, UUIDOID},
 	.role = AS_EXTENSION
-};
-
-static Statement peek_execution = {
-	.text = ONE_EXECUTION,
-	.nargs = 2, .argtypes = {INT8OID, UUIDOID},
-	.read_only = true, .role = AS_EXTENSION
 };
 
 /* With the names of its package and version. */
@@ -243,6 +247,67 @@ static Statement peek_any_canary = {
 	" WHERE w.update_tier OPERATOR(pg_catalog.=) 'canary' AND \"$live\" LIMIT 1",
 	.read_only = true, .role = AS_TABLE_OWNER
 };
+
+static bool
+is_text(const char *string, text *value)
+{
+	return strncmp(string, VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value)) == 0 &&
+		string[VARSIZE_ANY_EXHDR(value)] == '\0';
+}
+
+/* Columns of update_tier.execution, as far as peek_attempt() reads them. */
+#define Anum_execution_rollout		1
+#define Anum_execution_workspace	2
+#define Anum_execution_attempt		4
+#define Anum_execution_state		6
+#define Anum_execution_lease_until	7
+
+/* What a gate asks of an execution. */
+typedef struct Attempt
+{
+	int32		attempt;
+	bool		succeeded;
+	bool		claimed;
+	TimestampTz lease_until;
+} Attempt;
+
+/*
+ * The present attempt at a workspace; false if there was none.
+ *
+ * Without SPI, which would take several times as long: gates ask this for each
+ * row of a query.
+ */
+static bool
+peek_attempt(int64 rollout, Datum workspace, Attempt *found)
+{
+	Oid			schema = get_namespace_oid(MACHINERY_SCHEMA, false);
+	Relation	rel = table_open(get_relname_relid("execution", schema), AccessShareLock);
+	Oid			index = get_relname_relid("execution_pkey", schema);
+	ScanKeyData keys[2];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&keys[0], Anum_execution_rollout, BTEqualStrategyNumber, F_INT8EQ,
+				Int64GetDatum(rollout));
+	ScanKeyInit(&keys[1], Anum_execution_workspace, BTEqualStrategyNumber, F_UUID_EQ,
+				workspace);
+	scan = systable_beginscan(rel, index, OidIsValid(index), GetActiveSnapshot(), 2, keys);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+	{
+		TupleDesc	desc = RelationGetDescr(rel);
+		bool		isnull;
+		text	   *state = DatumGetTextPP(heap_getattr(tuple, Anum_execution_state, desc, &isnull));
+
+		found->attempt = DatumGetInt32(heap_getattr(tuple, Anum_execution_attempt, desc, &isnull));
+		found->lease_until = DatumGetTimestampTz(heap_getattr(tuple, Anum_execution_lease_until, desc, &isnull));
+		found->succeeded = is_text(state_names[STATE_SUCCEEDED], state);
+		found->claimed = is_text(state_names[STATE_CLAIMED], state);
+	}
+	systable_endscan(scan);
+	table_close(rel, NoLock);
+	return HeapTupleIsValid(tuple);
+}
 
 static Tier
 tier_from_text(Datum value)
@@ -474,37 +539,165 @@ executions_clear(Package *package, Rollout *rollout)
  * ---------------------------------------------------------------------
  */
 
-/* A package and version to look up: false when there cannot be such ones. */
-static bool
-names_for_gate(FunctionCallInfo fcinfo, char **package, char **version)
+/*
+ * What a gate knows of a version: its rollout, or NULL; the phase in which
+ * the gate finds it; and whom it waits behind or was replaced by, or NULL.
+ *
+ * A gate stands in the WHERE of a query over a queue, or over the fleet, and
+ * is asked about the same few versions for each row.  So the answers are
+ * remembered for as long as the snapshot shows the same: see same_snapshot().
+ */
+typedef struct Gate
 {
-	*package = optional_text(fcinfo->args[0]);
-	*version = optional_text(fcinfo->args[1]);
-	return *package != NULL && *version != NULL &&
-		name_is_possible(*package) && name_is_possible(*version);
+	MemoryContext context;		/* of all that the entry holds, or NULL */
+	char	   *package;
+	char	   *version;
+	Rollout    *rollout;
+	Phase		phase;
+	char	   *behind;
+} Gate;
+
+#define GATES	32
+
+static struct
+{
+	MemoryContext context;		/* NULL: nothing is remembered */
+	SnapshotData snapshot;		/* without what it points to, but for xip */
+	Gate		gates[GATES];
+} gates;
+
+/*
+ * The transaction ends, and its now() with it; or a part of it is undone, and
+ * what was seen of that.
+ */
+static void
+forget_gates(void)
+{
+	if (gates.context != NULL)
+		MemoryContextDelete(gates.context);
+	gates.context = NULL;
+}
+
+static void
+gates_at_transaction_end(XactEvent event, void *arg)
+{
+	forget_gates();
+}
+
+static void
+gates_at_subtransaction_end(SubXactEvent event, SubTransactionId sub,
+							SubTransactionId parent, void *arg)
+{
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+		forget_gates();
 }
 
 /*
- * The phase in which a gate finds a version.  One that is not known yet
- * would start with the canaries, or wait behind one that soaks.
+ * Does a snapshot of this transaction show what the remembered one showed?
+ * It does when no other transaction has ended between the two, which are then
+ * the same, member by member, and none of our own commands has written.
  */
-static Phase
-phase_for_gate(const char *package, const char *version, Rollout **rollout,
-			   TimestampTz now, char **behind)
+static bool
+same_snapshot(const SnapshotData *a, const SnapshotData *b)
 {
-	*behind = NULL;
-	*rollout = rollout_read(package, version);
-	if (*rollout == NULL)
-	{
-		Rollout    *soaking = rollout_soaking(package, now);
+	return a->snapshot_type == SNAPSHOT_MVCC && b->snapshot_type == SNAPSHOT_MVCC &&
+		a->xmin == b->xmin && a->xmax == b->xmax && a->curcid == b->curcid &&
+		a->xcnt == b->xcnt && a->subxcnt == b->subxcnt &&
+		a->suboverflowed == b->suboverflowed &&
+		a->takenDuringRecovery == b->takenDuringRecovery &&
+		memcmp(a->xip, b->xip, a->xcnt * sizeof(TransactionId)) == 0 &&
+		(a->subxcnt <= 0 ||
+		 memcmp(a->subxip, b->subxip, a->subxcnt * sizeof(TransactionId)) == 0);
+}
 
-		if (soaking == NULL)
-			return PHASE_CANARY;
-		*behind = soaking->version;
-		return PHASE_QUEUED;
+/* Begin to remember, for this snapshot. */
+static void
+remember_gates(Snapshot snapshot)
+{
+	static bool callbacks_registered = false;
+	MemoryContext context;
+
+	if (!callbacks_registered)
+	{
+		RegisterXactCallback(gates_at_transaction_end, NULL);
+		RegisterSubXactCallback(gates_at_subtransaction_end, NULL);
+		callbacks_registered = true;
 	}
-	*behind = (*rollout)->related;
-	return phase_at(&(*rollout)->timeline, now);
+	forget_gates();
+	context = AllocSetContextCreate(TopMemoryContext, "update_tier gates", ALLOCSET_SMALL_SIZES);
+	memset(gates.gates, 0, sizeof(gates.gates));
+	gates.snapshot = *snapshot;
+	gates.snapshot.xip = MemoryContextAlloc(context, (snapshot->xcnt + 1) * sizeof(TransactionId));
+	memcpy(gates.snapshot.xip, snapshot->xip, snapshot->xcnt * sizeof(TransactionId));
+	gates.snapshot.subxip = NULL;
+	if (snapshot->subxcnt > 0)
+	{
+		gates.snapshot.subxip = MemoryContextAlloc(context, snapshot->subxcnt * sizeof(TransactionId));
+		memcpy(gates.snapshot.subxip, snapshot->subxip, snapshot->subxcnt * sizeof(TransactionId));
+	}
+	gates.context = context;
+}
+
+/*
+ * The gate of the package and version that a function was called with, or
+ * NULL when there cannot be such ones.  One that is not known yet would start
+ * with the canaries, or wait behind one that soaks.
+ */
+static const Gate *
+gate_of(FunctionCallInfo fcinfo)
+{
+	Snapshot	snapshot = GetActiveSnapshot();
+	text	   *package;
+	text	   *version;
+	char	   *package_name;
+	char	   *version_name;
+	Gate	   *gate;
+	Gate		found = {0};
+	MemoryContext caller_context;
+
+	if (fcinfo->args[0].isnull || fcinfo->args[1].isnull)
+		return NULL;
+	package = DatumGetTextPP(fcinfo->args[0].value);
+	version = DatumGetTextPP(fcinfo->args[1].value);
+
+	if (gates.context == NULL || !same_snapshot(&gates.snapshot, snapshot))
+		remember_gates(snapshot);
+	gate = &gates.gates[(hash_bytes((unsigned char *) VARDATA_ANY(version), VARSIZE_ANY_EXHDR(version)) ^
+						 hash_bytes((unsigned char *) VARDATA_ANY(package), VARSIZE_ANY_EXHDR(package)) * 31)
+						% GATES];
+	if (gate->context != NULL && is_text(gate->package, package) && is_text(gate->version, version))
+		return gate;
+
+	package_name = text_to_cstring(package);
+	version_name = text_to_cstring(version);
+	if (!name_is_possible(package_name) || !name_is_possible(version_name))
+		return NULL;
+	if (gate->context != NULL)
+		MemoryContextDelete(gate->context);
+	gate->context = NULL;
+
+	/* Looking up may fail: what is remembered is put in place last. */
+	found.context = AllocSetContextCreate(CurrentMemoryContext, "update_tier gate", ALLOCSET_SMALL_SIZES);
+	caller_context = MemoryContextSwitchTo(found.context);
+	found.package = pstrdup(package_name);
+	found.version = pstrdup(version_name);
+	found.rollout = rollout_read(found.package, found.version);
+	if (found.rollout == NULL)
+	{
+		Rollout    *soaking = rollout_soaking(found.package, GetCurrentTransactionStartTimestamp());
+
+		found.phase = soaking ? PHASE_QUEUED : PHASE_CANARY;
+		found.behind = soaking ? soaking->version : NULL;
+	}
+	else
+	{
+		found.phase = phase_at(&found.rollout->timeline, GetCurrentTransactionStartTimestamp());
+		found.behind = found.rollout->related;
+	}
+	MemoryContextSwitchTo(caller_context);
+	MemoryContextSetParent(found.context, gates.context);
+	*gate = found;
+	return gate;
 }
 
 /*
@@ -516,16 +709,9 @@ Datum
 update_tier_is_open(PG_FUNCTION_ARGS)
 {
 	Tier		tier = tier_argument(fcinfo->args[2], "update tier");
-	char	   *package;
-	char	   *version;
-	char	   *behind;
-	Rollout    *rollout;
+	const Gate *gate = gate_of(fcinfo);
 
-	if (!names_for_gate(fcinfo, &package, &version))
-		PG_RETURN_BOOL(false);
-	PG_RETURN_BOOL(phase_open(phase_for_gate(package, version, &rollout,
-											 GetCurrentTransactionStartTimestamp(), &behind),
-							  tier));
+	PG_RETURN_BOOL(gate != NULL && phase_open(gate->phase, tier));
 }
 
 static char *
@@ -542,18 +728,15 @@ moment_text(TimestampTz moment)
  * there anything left to do for it, may its tier have the version.
  */
 static bool
-gate(FunctionCallInfo fcinfo, char **why)
+may_have(FunctionCallInfo fcinfo, char **why)
 {
 	TimestampTz now = GetCurrentTransactionStartTimestamp();
 	const WorkspacesTable *table = workspaces_lock(AccessShareLock);
-	char	   *package;
-	char	   *version;
-	char	   *behind;
-	NullableDatum value;
+	const Gate *gate = gate_of(fcinfo);
 	Rollout    *rollout;
-	Execution  *execution = NULL;
+	NullableDatum value;
+	Attempt		attempt = {0};
 	Tier		tier;
-	Phase		phase;
 
 #define ANSWER(answer, ...) \
 	do { \
@@ -562,28 +745,26 @@ gate(FunctionCallInfo fcinfo, char **why)
 		return (answer); \
 	} while (0)
 
-	if (!names_for_gate(fcinfo, &package, &version))
+	if (gate == NULL)
 		ANSWER(false, "no such package or version");
 	if (fcinfo->args[2].isnull ||
 		!statement_fetch(&peek_tier, table, &fcinfo->args[2], &value))
 		ANSWER(false, "unknown workspace");
 	tier = tier_from_text(value.value);
 
-	phase = phase_for_gate(package, version, &rollout, now, &behind);
-	if (rollout != NULL)
-		execution = find_execution(&peek_execution, rollout->id, fcinfo->args[2].value);
-	if (execution != NULL)
+	rollout = gate->rollout;
+	if (rollout != NULL && peek_attempt(rollout->id, fcinfo->args[2].value, &attempt))
 	{
-		if (execution->state == STATE_SUCCEEDED)
+		if (attempt.succeeded)
 			ANSWER(false, "done");
-		if (execution->state == STATE_CLAIMED && execution->lease_until > now)
-			ANSWER(false, "leased until %s", moment_text(execution->lease_until));
+		if (attempt.claimed && attempt.lease_until > now)
+			ANSWER(false, "leased until %s", moment_text(attempt.lease_until));
 	}
 
-	switch (phase)
+	switch (gate->phase)
 	{
 		case PHASE_QUEUED:
-			ANSWER(false, "queued behind version %s", behind ? behind : "(unknown)");
+			ANSWER(false, "queued behind version %s", gate->behind ? gate->behind : "(unknown)");
 		case PHASE_HALTED:
 			ANSWER(false, "halted: %s",
 				   rollout->timeline.phase != PHASE_HALTED ? "a lease of a last attempt expired" :
@@ -593,18 +774,18 @@ gate(FunctionCallInfo fcinfo, char **why)
 				ANSWER(false, "aborted: %s", rollout->reason);
 			ANSWER(false, "aborted");
 		case PHASE_SUPERSEDED:
-			ANSWER(false, "superseded by version %s", behind ? behind : "(unknown)");
+			ANSWER(false, "superseded by version %s", gate->behind ? gate->behind : "(unknown)");
 		default:
 			break;
 	}
 
-	if (execution != NULL && execution->attempt >= rollout->max_attempts)
-		ANSWER(false, "attempts spent: %d of %d", execution->attempt, rollout->max_attempts);
+	if (rollout != NULL && attempt.attempt >= rollout->max_attempts)
+		ANSWER(false, "attempts spent: %d of %d", attempt.attempt, rollout->max_attempts);
 
-	if (tier == TIER_CANARY || phase == PHASE_PROMOTED)
+	if (phase_open(gate->phase, tier))
 		ANSWER(true, "open to %s", tier_names[tier]);
 
-	if (phase == PHASE_SOAKING)
+	if (gate->phase == PHASE_SOAKING)
 	{
 		if (rollout->timeline.soak_ends_at == DT_NOEND && !rollout->auto_promote)
 			ANSWER(false, "waiting for approval");
@@ -629,7 +810,7 @@ gate(FunctionCallInfo fcinfo, char **why)
 Datum
 update_tier_allows(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_BOOL(gate(fcinfo, NULL));
+	PG_RETURN_BOOL(may_have(fcinfo, NULL));
 }
 
 /*
@@ -642,7 +823,7 @@ update_tier_explain(PG_FUNCTION_ARGS)
 {
 	char	   *why = NULL;
 
-	(void) gate(fcinfo, &why);
+	(void) may_have(fcinfo, &why);
 
 	/* One line, whatever stands in a reason or a version. */
 	for (char *c = why; *c != '\0'; c++)

@@ -1,0 +1,35 @@
+-- A fleet of :rows workspaces, one in a thousand a canary, and what measures it.
+\set ON_ERROR_STOP 1
+SET client_min_messages = warning;
+CREATE EXTENSION update_tier;
+CREATE TABLE workspaces (id uuid PRIMARY KEY, live boolean NOT NULL DEFAULT true);
+INSERT INTO workspaces SELECT md5(n::text)::uuid FROM generate_series(1, :rows) AS n;
+VACUUM (ANALYZE) workspaces;
+
+-- compare: milliseconds of some statements, taken in turns, so that what else the
+-- machine does meets all of them; the first turn is not counted.  With "undo"
+-- each is rolled back.  A line for each: key, unit, values.
+CREATE FUNCTION compare(turns integer, undo boolean, VARIADIC keys_and_statements text[]) RETURNS SETOF text LANGUAGE plpgsql AS $$
+DECLARE
+    n integer := cardinality(keys_and_statements) / 2;
+    taken double precision[] := '{}';
+    began timestamptz;
+BEGIN
+    FOR turn IN 0 .. turns LOOP
+        FOR i IN 1 .. n LOOP
+            BEGIN
+                began := clock_timestamp();
+                EXECUTE keys_and_statements[2 * i];
+                taken := taken || extract(epoch FROM clock_timestamp() - began)::double precision * 1000;
+                IF undo THEN
+                    RAISE EXCEPTION USING ERRCODE = 'UT000';
+                END IF;
+            EXCEPTION WHEN SQLSTATE 'UT000' THEN
+            END;
+        END LOOP;
+    END LOOP;
+    FOR i IN 1 .. n LOOP
+        RETURN NEXT concat_ws(E'\t', keys_and_statements[2 * i - 1], 'ms',
+            (SELECT string_agg(taken[turn * n + i]::text, ' ') FROM generate_series(1, turns) AS turn));
+    END LOOP;
+END $$;

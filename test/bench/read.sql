@@ -1,0 +1,25 @@
+-- Lists, pages and gates over the fleet, in the server.
+SET client_min_messages = warning;
+CREATE TABLE plain_workspaces (id uuid PRIMARY KEY, live boolean NOT NULL, update_tier text NOT NULL CHECK (update_tier IN ('canary', 'production')));
+INSERT INTO plain_workspaces SELECT id, live, update_tier FROM workspaces;
+CREATE INDEX ON plain_workspaces (update_tier) WHERE update_tier = 'canary';
+VACUUM ANALYZE plain_workspaces;
+CREATE TABLE queue AS SELECT id AS workspace, 'p' AS package, '1' AS version FROM workspaces LIMIT 100000;
+VACUUM ANALYZE queue;
+SELECT update_tier.set_policy('p', soak => '0', require_canary => false), update_tier.start('p', '1') \g /dev/null
+SELECT plain.start('p', '1', '0', false, 25) \g /dev/null
+SELECT compare(:turns, false,
+    'production list', 'SELECT count(*) FROM production_workspaces()',
+    'production query', $$SELECT count(*) FROM (SELECT id FROM plain_workspaces WHERE live AND update_tier = 'production' ORDER BY id OFFSET 0) AS w$$);
+SELECT compare(:turns * 5, false,
+    'first page', $$SELECT count(*) FROM workspaces_in_tier('production', NULL, 1000)$$,
+    'last page', $$SELECT count(*) FROM workspaces_in_tier('production', (SELECT id FROM workspaces ORDER BY id DESC OFFSET 1100 LIMIT 1), 1000)$$);
+SELECT compare(:turns, false,
+    'is_open', $$SELECT count(*) FROM queue AS q JOIN workspaces AS w ON w.id = q.workspace WHERE update_tier.is_open(q.package, q.version, w.update_tier)$$,
+    'is_open by hand', $$SELECT count(*) FROM queue AS q JOIN workspaces AS w ON w.id = q.workspace
+        LEFT JOIN update_tier.rollout AS r ON r.package = q.package AND r.version = q.version
+        WHERE w.update_tier = 'canary' AND (r.id IS NULL OR update_tier.phase_runs(update_tier.phase_at(r.phase, r.require_canary AND r.canary_succeeded < r.min_successes, r.turn_at, r.soak_ends_at, r.superseded_at, r.halts_at, now())))
+           OR update_tier.phase_at(r.phase, r.require_canary AND r.canary_succeeded < r.min_successes, r.turn_at, r.soak_ends_at, r.superseded_at, r.halts_at, now()) = 'promoted'$$,
+    'is_open PL/pgSQL', $$SELECT count(*) FROM queue AS q JOIN workspaces AS w ON w.id = q.workspace WHERE plain.is_open(q.package, q.version, w.update_tier)$$,
+    'allows', $$SELECT count(*) FROM queue AS q WHERE update_tier.allows(q.package, q.version, q.workspace)$$,
+    'allows PL/pgSQL', $$SELECT count(*) FROM queue AS q WHERE plain.allows(q.package, q.version, q.workspace)$$);
