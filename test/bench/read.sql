@@ -1,4 +1,4 @@
--- Lists, pages and gates over the fleet, in the server.
+-- Lists and gates over the fleet, in the server.
 SET client_min_messages = warning;
 CREATE TABLE plain_workspaces (id uuid PRIMARY KEY, live boolean NOT NULL, update_tier text NOT NULL CHECK (update_tier IN ('canary', 'production')));
 INSERT INTO plain_workspaces SELECT id, live, update_tier FROM workspaces;
@@ -11,9 +11,6 @@ SELECT plain.start('p', '1', '0', false, 25) \g /dev/null
 SELECT compare(:turns, false,
     'production list', 'SELECT count(*) FROM production_workspaces()',
     'production query', $$SELECT count(*) FROM (SELECT id FROM plain_workspaces WHERE live AND update_tier = 'production' ORDER BY id OFFSET 0) AS w$$);
-SELECT compare(:turns * 5, false,
-    'first page', $$SELECT count(*) FROM workspaces_in_tier('production', NULL, 1000)$$,
-    'last page', $$SELECT count(*) FROM workspaces_in_tier('production', (SELECT id FROM workspaces ORDER BY id DESC OFFSET 1100 LIMIT 1), 1000)$$);
 SELECT compare(:turns, false,
     'is_open', $$SELECT count(*) FROM queue AS q JOIN workspaces AS w ON w.id = q.workspace WHERE update_tier.is_open(q.package, q.version, w.update_tier)$$,
     'is_open by hand', $$SELECT count(*) FROM queue AS q JOIN workspaces AS w ON w.id = q.workspace
