@@ -1,5 +1,5 @@
--- Package m has gone through half of the fleet, package e through nineteen
--- twentieths: their executions, counters and positions.
+-- Package m has gone through half of the fleet, package e through nine
+-- tenths: their executions, counters and positions.
 CREATE FUNCTION advance(p text, share numeric) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     r bigint := (SELECT id FROM update_tier.rollout WHERE package = p);
@@ -13,5 +13,5 @@ BEGIN
            production_succeeded = (SELECT count(*) FROM update_tier.execution WHERE rollout = r AND tier = 'production')
      WHERE id = r;
 END $$;
-SELECT advance('m', 0.5), advance('e', 0.95);
+SELECT advance('m', 0.5), advance('e', 0.9);
 VACUUM ANALYZE update_tier.execution, update_tier.rollout;

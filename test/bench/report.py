@@ -63,9 +63,9 @@ absolute = [
     ("slowest claim and 25 reports while pruning, ms", f"{values['claim while pruning'][0]:.3g}"),
 ]
 
-print(f"{'':58}{'ratio':>8}{'target':>10}")
-for what, _, _, ratio, target, more, met in table:
-    print(f"{what:58}{ratio:8.3f}{('≥' if more else '≤') + format(target, '.3g'):>10}{'' if met else '   missed'}")
+print(f"{'':58}{'ratio':>8}{'target':>10}   ours; theirs: median (range)")
+for what, ours, theirs, ratio, target, more, met in table:
+    print(f"{what:58}{ratio:8.3f}{('≥' if more else '≤') + format(target, '.3g'):>10}{' ' if met else '!'}  {ours}; {theirs}")
 for what, value in absolute:
     print(f"{what:58}{value}")
 
