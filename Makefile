@@ -42,6 +42,7 @@ REGRESS = \
 	paging \
 	set_update_tier \
 	counts \
+	audit \
 	estimates \
 	work_mem \
 	survive \
@@ -89,6 +90,7 @@ ISOLATION = \
 	halt_by_clock \
 	parallel_attach \
 	prune_claim \
+	notify \
 	repeatable_read
 ISOLATION_OPTS = --inputdir=test --outputdir=test
 

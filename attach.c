@@ -59,11 +59,13 @@
 #include "catalog/pg_type.h"
 #include "commands/defrem.h"
 #include "commands/tablecmds.h"
+#include "commands/trigger.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
+#include "parser/parse_func.h"
 #include "rewrite/rewriteHandler.h"
 #include "storage/lmgr.h"
 #include "utils/acl.h"
@@ -1046,6 +1048,47 @@ make_column(Oid relid, ColumnForm form, Oid domain)
 }
 
 /*
+ * The trigger that puts changes of a tier on record.  Its condition is
+ * evaluated for every row that is updated; the function is called for few.
+ */
+#define AUDIT_TRIGGER	"update_tier_changed"
+
+static bool
+has_audit_trigger(Oid relid)
+{
+	List	   *name = list_make2(makeString(MACHINERY_SCHEMA), makeString("record_tier"));
+	Oid			function = LookupFuncName(name, 0, NULL, false);
+	Relation	rel = relation_open(relid, NoLock);
+	bool		found = false;
+
+	for (int i = 0; rel->trigdesc != NULL && i < rel->trigdesc->numtriggers; i++)
+	{
+		Trigger    *trigger = &rel->trigdesc->triggers[i];
+
+		if (trigger->tgfoid == function && strcmp(trigger->tgname, AUDIT_TRIGGER) == 0)
+			found = true;
+	}
+	relation_close(rel, NoLock);
+	return found;
+}
+
+/* Have it on the table, or not. */
+static void
+make_audit(Oid relid, bool wanted)
+{
+	bool		there = has_audit_trigger(relid);
+	int			nest_level = enter_canonical_settings();
+
+	if (wanted && !there)
+		run("CREATE TRIGGER " AUDIT_TRIGGER " AFTER UPDATE ON %s FOR EACH ROW"
+			" WHEN (" MACHINERY_SCHEMA ".tier_changes(OLD, NEW))"
+			" EXECUTE FUNCTION " MACHINERY_SCHEMA ".record_tier()", qualified_name(relid));
+	else if (!wanted && there)
+		run("DROP TRIGGER " AUDIT_TRIGGER " ON %s", qualified_name(relid));
+	AtEOXact_GUC(false, nest_level);
+}
+
+/*
  * Lock update_tier.attached.  Who waits here behind DROP EXTENSION finds it
  * gone.
  */
@@ -1064,7 +1107,7 @@ lock_attached(void)
 }
 
 static void
-attach(Oid relid, const char *live_when_text, bool create_index)
+attach(Oid relid, const char *live_when_text, bool create_index, bool audit)
 {
 	Oid			attached_oid;
 	Oid			domain;
@@ -1129,6 +1172,7 @@ attach(Oid relid, const char *live_when_text, bool create_index)
 		run("DROP INDEX %s", qualified_name(lfirst_oid(lc)));
 	if (!column_is_right)
 		make_column(relid, form, domain);
+	make_audit(relid, audit);
 
 	/*
 	 * As the caller again, who may be allowed to create in the schema where
@@ -1152,8 +1196,8 @@ attach(Oid relid, const char *live_when_text, bool create_index)
 }
 
 /*
- * update_tier.attach(workspaces regclass, live_when text, create_index boolean)
- *		returns void
+ * update_tier.attach(workspaces regclass, live_when text, create_index boolean,
+ *		audit boolean) returns void
  *
  * Makes a table the workspaces table; see the head of this file for how.
  * Errors: see COMMENT ON FUNCTION.
@@ -1169,9 +1213,14 @@ update_tier_attach(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("create_index must not be null")));
+	if (PG_ARGISNULL(3))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("audit must not be null")));
 	attach(PG_GETARG_OID(0),
 		   PG_ARGISNULL(1) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(1)),
-		   PG_GETARG_BOOL(2));
+		   PG_GETARG_BOOL(2),
+		   PG_GETARG_BOOL(3));
 	PG_RETURN_VOID();
 }
 
@@ -1201,7 +1250,7 @@ update_tier_attach_at_install(PG_FUNCTION_ARGS)
 	/* Something else may bear the name: that is no reason not to install. */
 	if (!PG_ARGISNULL(0) && could_be_workspaces(PG_GETARG_OID(0)))
 	{
-		attach(PG_GETARG_OID(0), NULL, true);
+		attach(PG_GETARG_OID(0), NULL, true, true);
 		PG_RETURN_VOID();
 	}
 
@@ -1298,13 +1347,18 @@ update_tier_detach(PG_FUNCTION_ARGS)
 	if (exists)
 	{
 		AttrNumber	attnum = get_attnum(old.relid, TIER_COLUMN);
-
 		char		relkind = get_rel_relkind(old.relid);
 
-		if ((relkind == RELKIND_RELATION || relkind == RELKIND_PARTITIONED_TABLE) &&
-			attnum != InvalidAttrNumber &&
-			get_atttype(old.relid, attnum) == tier_domain_oid())
-			make_plain(old.relid, &old);
+		if (relkind == RELKIND_RELATION || relkind == RELKIND_PARTITIONED_TABLE)
+		{
+			Identity	caller = become_table_owner(old.relid);
+
+			make_audit(old.relid, false);
+			become_again(caller);
+			if (attnum != InvalidAttrNumber &&
+				get_atttype(old.relid, attnum) == tier_domain_oid())
+				make_plain(old.relid, &old);
+		}
 	}
 	remember(InvalidOid, NULL);
 	SPI_finish();

@@ -28,12 +28,14 @@
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
+#include "commands/async.h"
 #include "common/hashfn.h"
 #include "common/int.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
+#include "utils/json.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 
@@ -58,6 +60,9 @@ PG_FUNCTION_INFO_V1(update_tier_prune);
 #define NAME_MAX_BYTES	1024
 
 #define EXPIRED_REASON	"a lease of a last attempt expired"
+
+/* NOTIFY takes less than 8000 bytes: two names as JSON, and what is around. */
+#define NOTIFY_NAME_MAX	3900
 
 
 /* ---------------------------------------------------------------------
@@ -508,12 +513,41 @@ add_rollout(Package *package, Rollout *rollout)
 	package->stamp = Max(package->stamp, rollout->changed_at);
 }
 
+/*
+ * Tell whoever listens on the channel "update_tier".  A name that is too long
+ * for that, as a thousand control characters are, is left out.
+ *
+ * The server delivers it when the transaction has committed.
+ */
+static void
+notify_phase(const Package *package, const Rollout *rollout, Phase phase)
+{
+	StringInfoData json;
+
+	if (!notify_enabled)
+		return;
+	initStringInfo(&json);
+	appendStringInfo(&json, "{\"phase\": \"%s\"", phase_names[phase]);
+	for (int i = 0; i < 2; i++)
+	{
+		StringInfoData name;
+
+		initStringInfo(&name);
+		escape_json(&name, i == 0 ? package->name : rollout->version);
+		if (name.len < NOTIFY_NAME_MAX)
+			appendStringInfo(&json, ", \"%s\": %s", i == 0 ? "package" : "version", name.data);
+	}
+	appendStringInfoChar(&json, '}');
+	Async_Notify("update_tier", json.data);
+}
+
 static void
 enter_phase(Package *package, Rollout *rollout, Phase phase, const char *detail)
 {
 	rollout->timeline.phase = phase;
 	touch(package, rollout);
 	event_note(package, rollout, phase_names[phase], detail);
+	notify_phase(package, rollout, phase);
 }
 
 /* The next newer rollout that has been promoted. */

@@ -88,12 +88,13 @@ ALTER TABLE update_tier.attached ENABLE ALWAYS TRIGGER attached_replaced;
 CREATE FUNCTION update_tier.attach(
     workspaces   regclass,
     live_when    text    DEFAULT NULL,
-    create_index boolean DEFAULT true)
+    create_index boolean DEFAULT true,
+    audit        boolean DEFAULT true)
 RETURNS void
 AS 'MODULE_PATHNAME', 'update_tier_attach'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100;
-COMMENT ON FUNCTION update_tier.attach(regclass, text, boolean) IS
-'Makes a table the workspaces table: column update_tier (NOT NULL, DEFAULT ''production'') and a partial index of the canaries. live_when: condition that live rows meet. create_index false: you build the index yourself. Idempotent; changes what differs, also the condition: NULL means that every row is live. For the table''s owner; what else the owner has put on the table runs as the owner. Errors: 55000 another table is attached, 42501 not the owner, 23514 values that are no tier, 42809 not an ordinary or partitioned table, 42703 no column id, 42804 wrong type of id or update_tier, 42P16 id nullable or not unique, 0A000 live_when not allowed, 42P07 name of the index taken.';
+COMMENT ON FUNCTION update_tier.attach(regclass, text, boolean, boolean) IS
+'Makes a table the workspaces table: column update_tier (NOT NULL, DEFAULT ''production'') and a partial index of the canaries. live_when: condition that live rows meet. create_index false: you build the index yourself. audit: a trigger that records every change of a tier in update_tier.tier_change; false: none. Idempotent; changes what differs, also the condition: NULL means that every row is live. For the table''s owner; what else the owner has put on the table runs as the owner. Errors: 55000 another table is attached, 42501 not the owner, 23514 values that are no tier, 42809 not an ordinary or partitioned table, 42703 no column id, 42804 wrong type of id or update_tier, 42P16 id nullable or not unique, 0A000 live_when not allowed, 42P07 name of the index taken.';
 
 CREATE FUNCTION update_tier.detach() RETURNS void
 AS 'MODULE_PATHNAME', 'update_tier_detach'
@@ -152,6 +153,42 @@ AS 'MODULE_PATHNAME', 'update_tier_set_update_tier'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100;
 COMMENT ON FUNCTION @extschema@.set_update_tier(uuid, text, text) IS
 'Gives a workspace a tier and returns the one it had; writes nothing when nothing changes. expected: only if the present tier is this one. NOTICE when no canary is left. Errors: 23514 not a tier, 22004 workspace NULL, P0002 unknown workspace, 55000 present tier not the expected one, change suppressed, or no table attached, 42501 row not updatable by the caller.';
+
+-- Who made whom a canary, and when.  The trigger that writes it is on the
+-- attached table; executable by everybody, as the table's owner creates it, but
+-- it records nothing for any other table.
+CREATE SEQUENCE update_tier.tier_change_id;
+CREATE TABLE update_tier.tier_change (
+    id        bigint      NOT NULL PRIMARY KEY DEFAULT pg_catalog.nextval('update_tier.tier_change_id'),
+    at        timestamptz NOT NULL,
+    actor     text        NOT NULL,
+    workspace uuid,
+    old_tier  text,
+    new_tier  text,
+    path      text        NOT NULL
+        CONSTRAINT known_path CHECK (path IN ('set_update_tier', 'UPDATE'))
+);
+CREATE INDEX tier_change_workspace ON update_tier.tier_change (workspace, id);
+COMMENT ON TABLE update_tier.tier_change IS
+'Every change of a workspace''s tier, appended to only: when, who (actor is the role), from what to what, and by which statement.';
+ALTER SEQUENCE update_tier.tier_change_id OWNED BY update_tier.tier_change.id;
+SELECT pg_catalog.pg_extension_config_dump('update_tier.tier_change', '');
+SELECT pg_catalog.pg_extension_config_dump('update_tier.tier_change_id', '');
+
+-- For the trigger's condition.  It takes whole rows: a condition that names
+-- the column would stand in the way of who drops it, or alters its type.
+CREATE FUNCTION update_tier.tier_changes(old_row record, new_row record) RETURNS boolean
+AS 'MODULE_PATHNAME', 'update_tier_tier_changes'
+LANGUAGE C STABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION update_tier.tier_changes(record, record) IS
+'Whether two rows of a table differ in their column update_tier. False for rows that have none.';
+
+CREATE FUNCTION update_tier.record_tier() RETURNS trigger
+AS 'MODULE_PATHNAME', 'update_tier_record_tier'
+LANGUAGE C;
+COMMENT ON FUNCTION update_tier.record_tier() IS
+'Trigger on the attached table: appends to update_tier.tier_change.';
+
 
 CREATE FUNCTION update_tier.counts(OUT tier @extschema@.update_tier, OUT workspaces bigint)
 RETURNS SETOF record

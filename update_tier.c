@@ -19,6 +19,7 @@
 #include "funcapi.h"
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/syscache.h"
 
 #include "update_tier.h"
@@ -27,6 +28,21 @@ PG_MODULE_MAGIC;
 
 PG_FUNCTION_INFO_V1(update_tier_is_valid);
 PG_FUNCTION_INFO_V1(update_tier_tiers);
+
+void		_PG_init(void);
+
+/* update_tier.notify: NOTIFY when a statement changes a rollout's phase? */
+bool		notify_enabled = true;
+
+void
+_PG_init(void)
+{
+	DefineCustomBoolVariable("update_tier.notify",
+							 "Sends a notification on channel \"update_tier\" when a statement changes a rollout's phase.",
+							 "Turn it off where transactions are prepared (two-phase commit), which notifications do not allow.",
+							 &notify_enabled, true, PGC_USERSET, 0, NULL, NULL, NULL);
+	MarkGUCPrefixReserved(MACHINERY_SCHEMA);
+}
 
 /*
  * Names longer than this are no tier's.  Known without unpacking a value

@@ -86,6 +86,8 @@ extern bool phase_open(Phase phase, Tier tier);
 
 /* ---- update_tier.c: the module and its vocabulary ---- */
 
+extern bool notify_enabled;
+
 extern Oid	tier_domain_oid(void);
 extern Tier tier_argument(NullableDatum value, const char *argument);
 extern char *clipped(const char *value);

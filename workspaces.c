@@ -16,7 +16,9 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "catalog/namespace.h"
+#include "catalog/partition.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_collation.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
@@ -34,12 +36,15 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
+#include "utils/typcache.h"
 #include "utils/uuid.h"
 
 #include "update_tier.h"
 
 PG_FUNCTION_INFO_V1(update_tier_attached_changed);
 PG_FUNCTION_INFO_V1(update_tier_attached_replaced);
+PG_FUNCTION_INFO_V1(update_tier_tier_changes);
+PG_FUNCTION_INFO_V1(update_tier_record_tier);
 PG_FUNCTION_INFO_V1(update_tier_canary_workspaces);
 PG_FUNCTION_INFO_V1(update_tier_production_workspaces);
 PG_FUNCTION_INFO_V1(update_tier_workspaces_in_tier);
@@ -679,6 +684,130 @@ static Statement lock_tier = {
 	.nargs = 1, .argtypes = {UUIDOID}
 };
 
+/* Is it set_update_tier() that writes a tier? */
+static bool in_set_update_tier = false;
+
+static Statement insert_tier_change = {
+	.text = "INSERT INTO update_tier.tier_change (at, actor, workspace, old_tier, new_tier, path)"
+	" VALUES ($1, $2, $3, $4, $5, $6)",
+	.nargs = 6,
+	.argtypes = {TIMESTAMPTZOID, TEXTOID, UUIDOID, TEXTOID, TEXTOID, TEXTOID},
+	.role = AS_EXTENSION
+};
+
+static NullableDatum
+column_value(HeapTuple tuple, TupleDesc desc, const char *column)
+{
+	int			attnum = SPI_fnumber(desc, column);
+	NullableDatum value = NO_DATUM;
+
+	if (attnum > 0)
+		value.value = heap_getattr(tuple, attnum, desc, &value.isnull);
+	return value;
+}
+
+/* Is this the attached table, or one of its partitions? */
+static bool
+is_attached(Relation rel)
+{
+	const WorkspacesTable *table = lock_attached_table(AccessShareLock, true);
+
+	return table != NULL &&
+		(RelationGetRelid(rel) == table->relid ||
+		 (rel->rd_rel->relispartition &&
+		  list_member_oid(get_partition_ancestors(RelationGetRelid(rel)), table->relid)));
+}
+
+/* Where a row type has its tier. */
+typedef struct TierColumn
+{
+	Oid			type;
+	int32		typmod;
+	AttrNumber	attnum;			/* InvalidAttrNumber: nowhere */
+} TierColumn;
+
+/* The tier in a row; NULL when there is none. */
+static NullableDatum
+tier_in_row(HeapTupleHeader row, TierColumn *column)
+{
+	NullableDatum value = NO_DATUM;
+
+	if (column->type != HeapTupleHeaderGetTypeId(row) ||
+		column->typmod != HeapTupleHeaderGetTypMod(row))
+	{
+		TupleDesc	desc = lookup_rowtype_tupdesc(HeapTupleHeaderGetTypeId(row),
+												  HeapTupleHeaderGetTypMod(row));
+		int			attnum = SPI_fnumber(desc, TIER_COLUMN);
+
+		column->attnum = attnum > 0 ? attnum : InvalidAttrNumber;
+		column->type = HeapTupleHeaderGetTypeId(row);
+		column->typmod = HeapTupleHeaderGetTypMod(row);
+		ReleaseTupleDesc(desc);
+	}
+	if (column->attnum != InvalidAttrNumber)
+		value.value = GetAttributeByNum(row, column->attnum, &value.isnull);
+	return value;
+}
+
+/*
+ * update_tier.tier_changes(old_row record, new_row record) returns boolean
+ *
+ * The condition of the trigger that calls record_tier(): evaluated for every
+ * row that is updated, so it remembers where the column is.
+ */
+Datum
+update_tier_tier_changes(PG_FUNCTION_ARGS)
+{
+	TierColumn *column = (TierColumn *) fcinfo->flinfo->fn_extra;
+	NullableDatum old_tier;
+	NullableDatum new_tier;
+
+	if (column == NULL)
+	{
+		column = MemoryContextAllocZero(fcinfo->flinfo->fn_mcxt, sizeof(TierColumn));
+		fcinfo->flinfo->fn_extra = column;
+	}
+	new_tier = tier_in_row(PG_GETARG_HEAPTUPLEHEADER(1), column);
+	old_tier = tier_in_row(PG_GETARG_HEAPTUPLEHEADER(0), column);
+	if (old_tier.isnull || new_tier.isnull)
+		PG_RETURN_BOOL(old_tier.isnull != new_tier.isnull);
+	PG_RETURN_BOOL(!DatumGetBool(DirectFunctionCall2Coll(texteq, C_COLLATION_OID,
+														 old_tier.value, new_tier.value)));
+}
+
+/*
+ * update_tier.record_tier() returns trigger
+ *
+ * Row trigger on the attached table, whose WHEN says that the tier has
+ * changed: puts it on record.  On any other table it does nothing, as one
+ * that was attached, or was restored and is not yet, must not become unusable.
+ */
+Datum
+update_tier_record_tier(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	TupleDesc	desc;
+	NullableDatum args[6];
+
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_FOR_ROW(trigger->tg_event) ||
+		!TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function \"record_tier\" must be called as a trigger for rows that are updated")));
+	if (!is_attached(trigger->tg_relation))
+		return PointerGetDatum(NULL);
+
+	desc = RelationGetDescr(trigger->tg_relation);
+	args[0] = (NullableDatum) {.value = TimestampTzGetDatum(GetCurrentTimestamp())};
+	args[1] = text_value(GetUserNameFromId(GetUserId(), false));
+	args[2] = column_value(trigger->tg_newtuple, desc, ID_COLUMN);
+	args[3] = column_value(trigger->tg_trigtuple, desc, TIER_COLUMN);
+	args[4] = column_value(trigger->tg_newtuple, desc, TIER_COLUMN);
+	args[5] = text_value(in_set_update_tier ? "set_update_tier" : "UPDATE");
+	statement_run(&insert_tier_change, NULL, args, NULL);
+	return PointerGetDatum(NULL);
+}
+
 static Statement write_tier = {
 	.text = "UPDATE $table AS w SET update_tier = $2"
 	" WHERE w.id OPERATOR(pg_catalog.=) $1 RETURNING w.update_tier",
@@ -778,6 +907,7 @@ update_tier_set_update_tier(PG_FUNCTION_ARGS)
 	Tier		current;
 	const WorkspacesTable *table;
 	NullableDatum args[2];
+	bool		done = false;
 	NullableDatum written;
 
 	if (!expected.isnull)
@@ -822,8 +952,17 @@ update_tier_set_update_tier(PG_FUNCTION_ARGS)
 	args[0] = workspace;
 	args[1].value = CStringGetTextDatum(tier_names[wanted]);
 	args[1].isnull = false;
-	if (!statement_fetch(&write_tier, table, args, &written) ||
-		tier_argument(written, "stored update tier") != wanted)
+	in_set_update_tier = true;
+	PG_TRY();
+	{
+		done = statement_fetch(&write_tier, table, args, &written);
+	}
+	PG_FINALLY();
+	{
+		in_set_update_tier = false;
+	}
+	PG_END_TRY();
+	if (!done || tier_argument(written, "stored update tier") != wanted)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("update tier of workspace %s did not change",

@@ -63,6 +63,7 @@ CREATE EXTENSION update_tier;
 :up
 TABLE form;
 :down
+SELECT update_tier.detach();
 DROP EXTENSION update_tier;
 TABLE form;
 

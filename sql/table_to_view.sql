@@ -4,6 +4,7 @@
 --
 CREATE TABLE workspaces (id uuid PRIMARY KEY);
 CREATE EXTENSION update_tier;
+SELECT update_tier.attach('workspaces', audit => false);
 CREATE TABLE other (LIKE workspaces);
 ALTER TABLE workspaces DROP CONSTRAINT workspaces_pkey;
 DROP INDEX workspaces_update_tier_canary;

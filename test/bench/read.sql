@@ -20,3 +20,15 @@ SELECT compare(:turns, false,
     'is_open PL/pgSQL', $$SELECT count(*) FROM queue AS q JOIN workspaces AS w ON w.id = q.workspace WHERE plain.is_open(q.package, q.version, w.update_tier)$$,
     'allows', $$SELECT count(*) FROM queue AS q WHERE update_tier.allows(q.package, q.version, q.workspace)$$,
     'allows PL/pgSQL', $$SELECT count(*) FROM queue AS q WHERE plain.allows(q.package, q.version, q.workspace)$$);
+-- What the record of changes costs an UPDATE that leaves the tier alone.
+SELECT update_tier.attach('workspaces', 'live', audit => false) \g /dev/null
+CREATE TABLE audited (LIKE workspaces);
+INSERT INTO audited SELECT * FROM workspaces LIMIT 100000;
+CREATE TABLE unaudited (LIKE workspaces);
+INSERT INTO unaudited SELECT * FROM workspaces LIMIT 100000;
+CREATE TRIGGER update_tier_changed AFTER UPDATE ON audited FOR EACH ROW WHEN (update_tier.tier_changes(OLD, NEW)) EXECUTE FUNCTION update_tier.record_tier();
+SELECT compare(:turns, true,
+    'update audited', 'UPDATE audited SET live = NOT live',
+    'update unaudited', 'UPDATE unaudited SET live = NOT live');
+SELECT update_tier.attach('workspaces', 'live') \g /dev/null
+DROP TABLE audited, unaudited;

@@ -27,6 +27,7 @@ ROWS = [
     ("INSERT … SELECT into the domain to text + CHECK", "insert domain", "insert check", 0.90, False),
     ("INSERT … SELECT into the domain to enum", "insert domain", "insert enum", 1.15, False),
     ("canary_workspaces() to the query, prepared", "canary list", "canary query", 1 / 1.1, True),
+    ("UPDATE of another column, audited to not", "update audited", "update unaudited", 1.15, False),
     ("production_workspaces() to the query", "production list", "production query", 1.5, False),
     ("last page to first page, largest fleet", "last page", "first page", 1.3, False),
     ("is_open over 100,000 rows to a join by hand", "is_open", "is_open by hand", 1.5, False),

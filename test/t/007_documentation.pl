@@ -31,7 +31,7 @@ for (split /\n/, slurp_file("$top/doc/security.md"))
 	$documented{$function} = $public;
 	my ($short) = $function =~ /(\w+)$/;
 	# The validator is called by the domain, triggers and support by the server.
-	my $by_name = $short !~ /^(is_valid|list_support|attached_changed|attached_replaced)$/;
+	my $by_name = $short !~ /^(is_valid|list_support|attached_changed|attached_replaced|tier_changes)$/;
 	for my $test ($tests =~ /`([^`]+)`/g)
 	{
 		my $file = $test =~ m{/} ? "$top/$test" : "$top/sql/$test.sql";

@@ -47,6 +47,8 @@ our $answers = q{
 	SELECT * FROM update_tier.rollout ORDER BY id;
 	SELECT * FROM update_tier.execution ORDER BY token;
 	SELECT * FROM update_tier.event ORDER BY id;
+	SELECT * FROM update_tier.tier_change ORDER BY id;
+	SELECT tgname, pg_get_triggerdef(oid) FROM pg_trigger WHERE tgrelid = 'app.environments'::regclass ORDER BY 1;
 	SELECT indexdef FROM pg_indexes WHERE tablename = 'environments' ORDER BY 1;
 };
 

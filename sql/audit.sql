@@ -1,0 +1,86 @@
+--
+-- Every change of a tier is on record: when, who, from what to what, and by
+-- which statement.
+--
+CREATE ROLE regress_alice;
+CREATE TABLE workspaces (id uuid PRIMARY KEY, name text);
+INSERT INTO workspaces SELECT ('00000000-0000-0000-0000-00000000000' || n)::uuid, 'w' || n FROM generate_series(1, 5) AS n;
+CREATE EXTENSION update_tier;
+GRANT SELECT, INSERT, UPDATE ON workspaces TO regress_alice;
+CREATE VIEW record AS
+    SELECT right(workspace::text, 1) AS workspace, actor = 'regress_alice' AS alice, old_tier, new_tier, path,
+           at BETWEEN now() - interval '1 minute' AND clock_timestamp() AS just_now
+      FROM update_tier.tier_change ORDER BY id;
+\pset null (null)
+
+SELECT set_update_tier('00000000-0000-0000-0000-000000000001', 'canary');
+UPDATE workspaces SET update_tier = 'canary' WHERE name IN ('w1', 'w2');
+SET ROLE regress_alice;
+SELECT set_update_tier('00000000-0000-0000-0000-000000000003', 'canary');
+INSERT INTO workspaces VALUES ('00000000-0000-0000-0000-000000000006', 'w6'), ('00000000-0000-0000-0000-000000000007', 'w7');
+INSERT INTO workspaces VALUES ('00000000-0000-0000-0000-000000000008', 'w8', 'canary')
+    ON CONFLICT (id) DO UPDATE SET update_tier = excluded.update_tier;
+INSERT INTO workspaces VALUES ('00000000-0000-0000-0000-000000000007', 'w7', 'canary')
+    ON CONFLICT (id) DO UPDATE SET update_tier = excluded.update_tier;
+-- Nothing changes, and nothing is recorded; nor is what was inserted as it is.
+UPDATE workspaces SET name = upper(name), update_tier = update_tier;
+SELECT set_update_tier('00000000-0000-0000-0000-000000000003', 'canary');
+-- Alice cannot cover her tracks, nor make some up.
+DELETE FROM update_tier.tier_change;
+INSERT INTO update_tier.tier_change (at, actor, path) VALUES (now(), 'bob', 'UPDATE');
+RESET ROLE;
+SELECT * FROM record;
+
+-- What is rolled back has not happened; what a trigger changes has.
+BEGIN;
+UPDATE workspaces SET update_tier = 'production';
+SELECT count(*) FROM record;
+ROLLBACK;
+CREATE FUNCTION opt_out() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN NEW.update_tier := 'production'; RETURN NEW; END$$;
+CREATE TRIGGER opt_out BEFORE UPDATE ON workspaces FOR EACH ROW WHEN (NEW.name = 'out') EXECUTE FUNCTION opt_out();
+UPDATE workspaces SET name = 'out' WHERE id = '00000000-0000-0000-0000-000000000008';
+SELECT * FROM record OFFSET 4;
+DROP TRIGGER opt_out ON workspaces;
+
+-- The trigger is not for other tables.
+CREATE TABLE other (id uuid, update_tier update_tier);
+CREATE TRIGGER forged AFTER UPDATE ON other FOR EACH ROW EXECUTE FUNCTION update_tier.record_tier();
+INSERT INTO other VALUES ('00000000-0000-0000-0000-000000000009', 'canary');
+UPDATE other SET update_tier = 'production';
+SELECT count(*) FROM record;
+DROP TABLE other;
+SELECT update_tier.record_tier();
+CREATE TRIGGER wrong BEFORE TRUNCATE ON workspaces EXECUTE FUNCTION update_tier.record_tier();
+TRUNCATE workspaces;
+DROP TRIGGER wrong ON workspaces;
+
+-- Without, and with again: attach is idempotent here, too.
+SELECT update_tier.attach('workspaces', audit => false);
+SELECT update_tier.attach('workspaces', audit => false);
+UPDATE workspaces SET update_tier = 'production' WHERE id = '00000000-0000-0000-0000-000000000002';
+SELECT count(*) FROM record;
+SELECT update_tier.attach('workspaces');
+SELECT update_tier.attach('workspaces');
+SELECT tgname, pg_get_triggerdef(oid) FROM pg_trigger WHERE tgrelid = 'workspaces'::regclass ORDER BY 1;
+SELECT update_tier.attach('workspaces', audit => NULL);
+-- Detached, the trigger is gone, and the record is there.
+SELECT update_tier.detach();
+SELECT tgname FROM pg_trigger WHERE tgrelid = 'workspaces'::regclass;
+SELECT count(*) FROM record;
+DROP TABLE workspaces;
+
+-- A partitioned table: the partitions' rows are the table's.
+CREATE TABLE workspaces (id uuid PRIMARY KEY) PARTITION BY HASH (id);
+CREATE TABLE part0 PARTITION OF workspaces FOR VALUES WITH (MODULUS 2, REMAINDER 0);
+SELECT update_tier.attach('workspaces');
+CREATE TABLE part1 PARTITION OF workspaces FOR VALUES WITH (MODULUS 2, REMAINDER 1);
+INSERT INTO workspaces SELECT ('00000000-0000-0000-0000-00000000000' || n)::uuid FROM generate_series(1, 5) AS n;
+UPDATE workspaces SET update_tier = 'canary' WHERE id IN ('00000000-0000-0000-0000-000000000001', '00000000-0000-0000-0000-000000000005');
+SELECT * FROM record OFFSET 5;
+SELECT update_tier.attach('workspaces', audit => false);
+SELECT update_tier.detach();
+DROP VIEW record;
+DROP TABLE workspaces;
+DROP EXTENSION update_tier;
+DROP FUNCTION opt_out;
+DROP ROLE regress_alice;
