@@ -10,6 +10,59 @@ export LC_ALL=C.UTF-8
 # Debian keeps these out of the search path of ordinary users.
 PATH=$PATH:/usr/sbin:/sbin
 
+# What a command prints of its tests: one of these lines for each, and after it,
+# indented, what went wrong; then the summary.
+passed=0
+failed=0
+skipped=0
+ok() { passed=$((passed + 1)); echo "ok      $1"; }
+not_ok() { failed=$((failed + 1)); echo "FAILED  $1"; }
+skip() { skipped=$((skipped + 1)); echo "SKIPPED $1"; }
+
+# check NAME COMMAND...
+check() {
+	local name=$1
+	shift
+	if "$@" >"$LOG" 2>&1; then ok "$name"; else not_ok "$name"; sed 's/^/    /' "$LOG"; fi
+}
+
+# The last thing a command does.  Where nothing was tested the status is 77.
+summary() {
+	echo
+	[ "$skipped" = 0 ] || echo "$skipped SKIPPED: see above what was not tested, and why"
+	echo "$passed passed, $failed failed"
+	[ "$failed" = 0 ] || return 1
+	[ "$passed" != 0 ] || return 77
+}
+
+# count_lines PREFIX COMMAND...: run a command that prints such lines, and count
+# each of them here, under a prefix.  One that ends with status 77 could not
+# test anything, and its last line says why.
+count_lines() {
+	local prefix=${1:+$1: } status=0 line seen=0 before=$failed
+	shift
+	"$@" >"$LOG" 2>&1 || status=$?
+	if [ "$status" = 77 ]; then
+		skip "$prefix$(tail -n 1 "$LOG")"
+		return
+	fi
+	while IFS= read -r line; do
+		case $line in
+		"ok      "*) seen=1; ok "$prefix${line#ok      }" ;;
+		"FAILED  "*) seen=1; not_ok "$prefix${line#FAILED  }" ;;
+		"SKIPPED "*) skip "$prefix${line#SKIPPED }" ;;
+		"    "*) echo "$line" ;;
+		esac
+	done <"$LOG"
+	# One that ended before its summary has failed, whatever it counted, and
+	# so has one that ended otherwise than its lines did.
+	if [ "$seen" = 0 ] || ! grep -qE '^[0-9]+ passed, [0-9]+ failed$' "$LOG" ||
+		{ [ "$status" != 0 ] && [ "$failed" = "$before" ]; }; then
+		not_ok "${prefix}the run itself"
+		tail -n 40 "$LOG" | sed 's/^/    /'
+	fi
+}
+
 say() { printf '%s\n' "$*" >&2; }
 stop() { say "$@"; exit 1; }
 
@@ -46,8 +99,19 @@ choose_version() {
 
 installed() { [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
 
+# without_services COMMAND...: run a command, as root, while no package may start
+# its service.  A policy that the machine has of its own is put back.
+without_services() (
+	policy=/usr/sbin/policy-rc.d
+	trap 'as_root rm -f "$policy"; [ ! -e "$policy.update_tier" ] || as_root mv "$policy.update_tier" "$policy"' EXIT
+	[ ! -e "$policy" ] || [ -e "$policy.update_tier" ] || as_root mv "$policy" "$policy.update_tier"
+	printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
+	as_root chmod 755 "$policy"
+	as_root "$@"
+)
+
 # Install the packages that are missing.  Installing a server creates and
-# starts a cluster, which nobody asked for: not here.
+# starts a cluster, which nobody asked for: not here, nor any other service.
 install_packages() {
 	local missing=() package list
 	for package in "$@"; do installed "$package" || missing+=("$package"); done
@@ -58,7 +122,7 @@ install_packages() {
 		{ cat "$LOG" >&2; stop "Could not install postgresql-common."; }
 	as_root mkdir -p "$(dirname "$list")"
 	echo 'create_main_cluster = false' | as_root tee "$list" >/dev/null
-	if ! as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >"$LOG" 2>&1; then
+	if ! without_services env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >"$LOG" 2>&1; then
 		as_root rm -f "$list"
 		cat "$LOG" >&2
 		stop "Could not install ${missing[*]}."
