@@ -1,6 +1,6 @@
 -- What each client finds: five live workspaces of which the first is a canary,
 -- one that is gone, and one of the two roles that clients log in as.  The other,
--- "applier", is created and given its rights by what README.md says.
+-- "applier", is created and given its rights by what doc/operations.md says.
 
 CREATE TABLE workspaces (
     id     uuid PRIMARY KEY,

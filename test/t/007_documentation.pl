@@ -42,5 +42,59 @@ for (split /\n/, slurp_file("$top/doc/security.md"))
 }
 is_deeply(\%documented, \%public, 'security.md: every function, and who may execute it');
 
+# doc/reference.md: every function, and every column of every table and view.
+my $reference = slurp_file("$top/doc/reference.md");
+for my $function (sort keys %public)
+{
+	my ($short) = $function =~ /(\w+)$/;
+	like($reference, qr/`[^`]*\b$short\b/, "reference.md: $function");
+}
+for (split /\n/, $node->safe_psql(
+		'postgres', q{
+		SELECT c.oid::regclass, string_agg(a.attname, ' ' ORDER BY a.attnum)
+		  FROM pg_depend AS d JOIN pg_class AS c ON c.oid = d.objid JOIN pg_attribute AS a ON a.attrelid = c.oid
+		 WHERE d.classid = 'pg_class'::regclass AND d.deptype = 'e' AND c.relkind IN ('r', 'v') AND a.attnum > 0
+		   AND d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'update_tier')
+		 GROUP BY c.oid}))
+{
+	my ($table, $columns) = split /\|/;
+	# From where the table is introduced to where the next one is.
+	my ($part) = $reference =~ /^(`\Q$table\E`[,:].*?)(?=^`update_tier\.|^## |\z)/ms;
+	ok($part, "reference.md: $table") or next;
+	my @missing = grep { $part !~ /`$_`/ } split / /, $columns;
+	is("@missing", '', "reference.md: every column of $table");
+}
+for my $setting (split /\n/, $node->safe_psql('postgres', q{DO $$BEGIN PERFORM update_tier.is_valid('x'); END$$; SELECT name FROM pg_settings WHERE name LIKE 'update_tier.%'}))
+{
+	like($reference, qr/^\| `$setting` \|/m, "reference.md: $setting");
+}
+# Every error code that a function's comment names.
+my $codes = $node->safe_psql('postgres', q{
+	SELECT DISTINCT (regexp_matches(obj_description(objid, 'pg_proc'), '\m([0-9P][0-9A-Z]{4})\M', 'g'))[1]
+	  FROM pg_depend WHERE classid = 'pg_proc'::regclass AND deptype = 'e' AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'update_tier')});
+for my $code (split /\n/, $codes)
+{
+	ok($reference . slurp_file("$top/doc/adopting.md") =~ /\b$code\b/, "reference.md: error $code");
+}
+
+# No page speaks of something that is not there.
+my %known = map { $_ => 1 } split /\n/, $node->safe_psql(
+	'postgres', q{
+	SELECT proname FROM pg_proc WHERE pronamespace = 'update_tier'::regnamespace
+	UNION SELECT relname FROM pg_class WHERE relnamespace = 'update_tier'::regnamespace
+	UNION SELECT typname FROM pg_type WHERE typnamespace = 'update_tier'::regnamespace
+	UNION SELECT 'notify' UNION SELECT 'control'});
+for my $page ("$top/README.md", glob "$top/doc/*.md")
+{
+	my @unknown = grep { !$known{$_} } slurp_file($page) =~ /\bupdate_tier\.([a-z_]+)\b(?![.\/])/g;
+	is("@unknown", '', "$page speaks of what is there");
+	# Links lead somewhere.
+	(my $dir = $page) =~ s{/[^/]*$}{};
+	for my $link (slurp_file($page) =~ /\]\(([^)#:]+)\)/g)
+	{
+		ok(-e "$dir/$link", "$page: $link is there");
+	}
+}
+
 $node->stop;
 done_testing();
