@@ -104,3 +104,11 @@ PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 
 $(OBJS): update_tier.h
+
+# The archive of a release, made from what is committed.
+DISTVERSION = $(shell sed -n 's/^   "version": "\(.*\)",/\1/p' META.json)
+DISTDIR ?= .
+.PHONY: dist
+dist:
+	git archive --format=zip --prefix=update_tier-$(DISTVERSION)/ \
+		-o $(DISTDIR)/update_tier-$(DISTVERSION).zip HEAD
