@@ -1,5 +1,5 @@
 # The blocks of the tutorial, and of the README's example, print what stands below
-# them.  A TAP test because it reads files.
+# them; those of operations.md work.  A TAP test because it reads files.
 #
 # TUTORIAL_WRITE=1 writes what is printed into the page instead, to be read.
 
@@ -45,6 +45,24 @@ for my $page ('README.md', 'doc/tutorial.md')
 		print $handle $body . $rest;
 	}
 }
+
+# What operations.md says to type works in the tutorial's database, with the
+# workspace that somebody asks about.  (An index that is there already cannot be
+# built again.)
+my $text = slurp_file("$top/doc/operations.md");
+my $n = 0;
+while ($text =~ /^```sql\n(.*?)^```/gms)
+{
+	my $sql = $1;
+	next if $sql =~ /CONCURRENTLY/;
+	my ($out, $err) = ('', '');
+	my $file = $node->basedir . "/block.sql";
+	open my $handle, '>', $file or die; print $handle $sql; close $handle;
+	IPC::Run::run([ 'psql', '-X', '-q', '-v', q{workspace='00000000-0000-0000-0000-000000000002'},
+			'-d', $node->connstr('doc_tutorial_md'), '-f', $file ], '>', \$out, '2>', \$err);
+	unlike($err, qr/ERROR|FATAL/, 'operations.md, block ' . ++$n) or diag $err;
+}
+cmp_ok($n, '>', 5, "operations.md: $n blocks");
 
 $node->stop;
 done_testing();
