@@ -18,7 +18,6 @@
 #include "catalog/namespace.h"
 #include "catalog/partition.h"
 #include "catalog/pg_class.h"
-#include "catalog/pg_collation.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
@@ -723,30 +722,49 @@ typedef struct TierColumn
 {
 	Oid			type;
 	int32		typmod;
+	TupleDesc	desc;			/* a copy */
 	AttrNumber	attnum;			/* InvalidAttrNumber: nowhere */
 } TierColumn;
 
 /* The tier in a row; NULL when there is none. */
 static NullableDatum
-tier_in_row(HeapTupleHeader row, TierColumn *column)
+tier_in_row(HeapTupleHeader row, TierColumn *column, MemoryContext context)
 {
+	HeapTupleData tuple;
 	NullableDatum value = NO_DATUM;
 
-	if (column->type != HeapTupleHeaderGetTypeId(row) ||
+	if (column->desc == NULL || column->type != HeapTupleHeaderGetTypeId(row) ||
 		column->typmod != HeapTupleHeaderGetTypMod(row))
 	{
-		TupleDesc	desc = lookup_rowtype_tupdesc(HeapTupleHeaderGetTypeId(row),
-												  HeapTupleHeaderGetTypMod(row));
-		int			attnum = SPI_fnumber(desc, TIER_COLUMN);
+		MemoryContext caller_context = MemoryContextSwitchTo(context);
+		int			attnum;
 
-		column->attnum = attnum > 0 ? attnum : InvalidAttrNumber;
 		column->type = HeapTupleHeaderGetTypeId(row);
 		column->typmod = HeapTupleHeaderGetTypMod(row);
-		ReleaseTupleDesc(desc);
+		column->desc = lookup_rowtype_tupdesc_copy(column->type, column->typmod);
+		attnum = SPI_fnumber(column->desc, TIER_COLUMN);
+		column->attnum = attnum > 0 ? attnum : InvalidAttrNumber;
+		MemoryContextSwitchTo(caller_context);
 	}
-	if (column->attnum != InvalidAttrNumber)
-		value.value = GetAttributeByNum(row, column->attnum, &value.isnull);
+	if (column->attnum == InvalidAttrNumber)
+		return value;
+	tuple.t_len = HeapTupleHeaderGetDatumLength(row);
+	ItemPointerSetInvalid(&tuple.t_self);
+	tuple.t_tableOid = InvalidOid;
+	tuple.t_data = row;
+	value.value = heap_getattr(&tuple, column->attnum, column->desc, &value.isnull);
 	return value;
+}
+
+/* The same bytes? */
+static bool
+same_tier(Datum a, Datum b)
+{
+	text	   *x = DatumGetTextPP(a);
+	text	   *y = DatumGetTextPP(b);
+
+	return VARSIZE_ANY_EXHDR(x) == VARSIZE_ANY_EXHDR(y) &&
+		memcmp(VARDATA_ANY(x), VARDATA_ANY(y), VARSIZE_ANY_EXHDR(x)) == 0;
 }
 
 /*
@@ -767,12 +785,11 @@ update_tier_tier_changes(PG_FUNCTION_ARGS)
 		column = MemoryContextAllocZero(fcinfo->flinfo->fn_mcxt, sizeof(TierColumn));
 		fcinfo->flinfo->fn_extra = column;
 	}
-	new_tier = tier_in_row(PG_GETARG_HEAPTUPLEHEADER(1), column);
-	old_tier = tier_in_row(PG_GETARG_HEAPTUPLEHEADER(0), column);
+	new_tier = tier_in_row(PG_GETARG_HEAPTUPLEHEADER(1), column, fcinfo->flinfo->fn_mcxt);
+	old_tier = tier_in_row(PG_GETARG_HEAPTUPLEHEADER(0), column, fcinfo->flinfo->fn_mcxt);
 	if (old_tier.isnull || new_tier.isnull)
 		PG_RETURN_BOOL(old_tier.isnull != new_tier.isnull);
-	PG_RETURN_BOOL(!DatumGetBool(DirectFunctionCall2Coll(texteq, C_COLLATION_OID,
-														 old_tier.value, new_tier.value)));
+	PG_RETURN_BOOL(!same_tier(old_tier.value, new_tier.value));
 }
 
 /*

@@ -22,9 +22,9 @@ SELECT compare(:turns, false,
     'allows PL/pgSQL', $$SELECT count(*) FROM queue AS q WHERE plain.allows(q.package, q.version, q.workspace)$$);
 -- What the record of changes costs an UPDATE that leaves the tier alone.
 SELECT update_tier.attach('workspaces', 'live', audit => false) \g /dev/null
-CREATE TABLE audited (LIKE workspaces);
+CREATE TABLE audited (LIKE workspaces INCLUDING ALL);
 INSERT INTO audited SELECT * FROM workspaces LIMIT 100000;
-CREATE TABLE unaudited (LIKE workspaces);
+CREATE TABLE unaudited (LIKE workspaces INCLUDING ALL);
 INSERT INTO unaudited SELECT * FROM workspaces LIMIT 100000;
 CREATE TRIGGER update_tier_changed AFTER UPDATE ON audited FOR EACH ROW WHEN (update_tier.tier_changes(OLD, NEW)) EXECUTE FUNCTION update_tier.record_tier();
 SELECT compare(:turns, true,
