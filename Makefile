@@ -14,8 +14,9 @@ OBJS = \
 PGFILEDESC = "update_tier - canary and production workspaces"
 
 EXTENSION = update_tier
-# The install script, and those that update to its version.
-DATA = $(wildcard update_tier--*.sql)
+# The install script, and those that update to its version: beside this file,
+# which is not where a build outside of the source tree runs.
+DATA := $(notdir $(wildcard $(dir $(lastword $(MAKEFILE_LIST)))update_tier--*.sql))
 
 # One behaviour per file, from the vocabulary to what happens around it.
 REGRESS = \

@@ -19,11 +19,16 @@ ok() { passed=$((passed + 1)); echo "ok      $1"; }
 not_ok() { failed=$((failed + 1)); echo "FAILED  $1"; }
 skip() { skipped=$((skipped + 1)); echo "SKIPPED $1"; }
 
-# check NAME COMMAND...
+# check NAME COMMAND...: a function ends at its first command that fails, for
+# which it must not run as a condition: bash ignores -e there.
 check() {
-	local name=$1
+	local name=$1 status
 	shift
-	if "$@" >"$LOG" 2>&1; then ok "$name"; else not_ok "$name"; sed 's/^/    /' "$LOG"; fi
+	set +e
+	(set -e; "$@") >"$LOG" 2>&1
+	status=$?
+	set -e
+	if [ "$status" = 0 ]; then ok "$name"; else not_ok "$name"; sed 's/^/    /' "$LOG"; fi
 }
 
 # The last thing a command does.  Where nothing was tested the status is 77.
