@@ -88,18 +88,18 @@ PG_FUNCTION_INFO_V1(update_tier_attach_at_install);
 PG_FUNCTION_INFO_V1(update_tier_detach);
 
 /* How many of the values that are no tier an error shows. */
-#define BAD_VALUES_SHOWN	5
+#define BAD_VALUES_SHOWN 5
 
 /* Conditions on a table's rows, in canonical form (see condition.c). */
-#define IS_CANARY	"(" TIER_COLUMN " = 'canary')"
-#define IS_A_TIER	"(" TIER_COLUMN " IN ('canary', 'production'))"
+#define IS_CANARY "(" TIER_COLUMN " = 'canary')"
+#define IS_A_TIER "(" TIER_COLUMN " IN ('canary', 'production'))"
 
 /* The column update_tier as attach() finds it. */
 typedef enum ColumnForm
 {
 	COLUMN_MISSING,
-	COLUMN_ATTACHED,			/* the domain already */
-	COLUMN_TEXT,				/* text, varchar, or a domain over them */
+	COLUMN_ATTACHED, /* the domain already */
+	COLUMN_TEXT,	 /* text, varchar, or a domain over them */
 	COLUMN_ENUM
 } ColumnForm;
 
@@ -114,19 +114,19 @@ typedef enum ColumnForm
  * the caller.
  */
 static uint64
-run(const char *fmt,...) pg_attribute_printf(1, 2);
+run(const char *fmt, ...) pg_attribute_printf(1, 2);
 
 static uint64
-run(const char *fmt,...)
+run(const char *fmt, ...)
 {
 	StringInfoData buf;
-	int			result;
+	int			   result;
 
 	initStringInfo(&buf);
 	for (;;)
 	{
-		va_list		args;
-		int			needed;
+		va_list args;
+		int		needed;
 
 		va_start(args, fmt);
 		needed = appendStringInfoVA(&buf, fmt, args);
@@ -153,8 +153,8 @@ run(const char *fmt,...)
 static Identity
 become_table_owner(Oid relid)
 {
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
-	Oid			owner;
+	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	Oid		  owner;
 
 	if (!HeapTupleIsValid(tuple))
 		elog(ERROR, "cache lookup failed for relation %u", relid);
@@ -167,8 +167,8 @@ become_table_owner(Oid relid)
 static Oid
 type_owner(Oid type)
 {
-	HeapTuple	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
-	Oid			owner;
+	HeapTuple tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
+	Oid		  owner;
 
 	if (!HeapTupleIsValid(tuple))
 		elog(ERROR, "cache lookup failed for type %u", type);
@@ -192,7 +192,7 @@ domain_name(Oid domain)
 static void
 relax_domain(Oid domain)
 {
-	Identity	caller = become(type_owner(domain), SECURITY_RESTRICTED_OPERATION);
+	Identity caller = become(type_owner(domain), SECURITY_RESTRICTED_OPERATION);
 
 	run("ALTER DOMAIN %s DROP CONSTRAINT IF EXISTS " DOMAIN_CONSTRAINT, domain_name(domain));
 	become_again(caller);
@@ -201,10 +201,11 @@ relax_domain(Oid domain)
 static void
 constrain_domain(Oid domain)
 {
-	Identity	caller = become(type_owner(domain), SECURITY_RESTRICTED_OPERATION);
+	Identity caller = become(type_owner(domain), SECURITY_RESTRICTED_OPERATION);
 
 	run("ALTER DOMAIN %s ADD CONSTRAINT " DOMAIN_CONSTRAINT
-		" CHECK (" MACHINERY_SCHEMA ".is_valid(VALUE)) NOT VALID", domain_name(domain));
+		" CHECK (" MACHINERY_SCHEMA ".is_valid(VALUE)) NOT VALID",
+		domain_name(domain));
 	become_again(caller);
 }
 
@@ -215,8 +216,8 @@ constrain_domain(Oid domain)
 static void
 remember(Oid relid, const char *live_when)
 {
-	Identity	caller = become(extension_owner(), SECURITY_RESTRICTED_OPERATION);
-	int			nest_level = enter_canonical_settings();
+	Identity caller = become(extension_owner(), SECURITY_RESTRICTED_OPERATION);
+	int		 nest_level = enter_canonical_settings();
 
 	run("DELETE FROM " MACHINERY_SCHEMA ".attached");
 	if (OidIsValid(relid))
@@ -236,7 +237,7 @@ remember(Oid relid, const char *live_when)
 static void
 check_owner(Oid relid)
 {
-	char	   *name = get_rel_name(relid);
+	char *name = get_rel_name(relid);
 
 	if (name == NULL)
 		ereport(ERROR,
@@ -265,10 +266,10 @@ refuse_relation(Relation rel, const char *detail, const char *hint)
 static bool
 id_is_unique(Relation rel, AttrNumber id)
 {
-	Bitmapset  *partition_columns = NULL;
-	bool		found = false;
-	List	   *indexes;
-	ListCell   *lc;
+	Bitmapset *partition_columns = NULL;
+	bool	   found = false;
+	List	  *indexes;
+	ListCell  *lc;
 
 	if (rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
 	{
@@ -282,17 +283,17 @@ id_is_unique(Relation rel, AttrNumber id)
 	indexes = RelationGetIndexList(rel);
 	foreach(lc, indexes)
 	{
-		HeapTuple	tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(lfirst_oid(lc)));
+		HeapTuple	  tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(lfirst_oid(lc)));
 		Form_pg_index index;
-		bool		has_id = false;
-		bool		has_others = false;
+		bool		  has_id = false;
+		bool		  has_others = false;
 
 		if (!HeapTupleIsValid(tuple))
 			elog(ERROR, "cache lookup failed for index %u", lfirst_oid(lc));
 		index = (Form_pg_index) GETSTRUCT(tuple);
 		for (int i = 0; i < index->indnkeyatts; i++)
 		{
-			AttrNumber	column = index->indkey.values[i];
+			AttrNumber column = index->indkey.values[i];
 
 			if (column == id)
 				has_id = true;
@@ -313,7 +314,7 @@ id_is_unique(Relation rel, AttrNumber id)
 static void
 check_relation(Relation rel)
 {
-	AttrNumber	id;
+	AttrNumber		  id;
 	Form_pg_attribute attr;
 
 	if (rel->rd_rel->relkind != RELKIND_RELATION &&
@@ -369,7 +370,7 @@ static ColumnForm
 check_tier_column(Relation rel, Oid domain, AttrNumber *attnum)
 {
 	Form_pg_attribute attr;
-	Oid			base;
+	Oid				  base;
 
 	*attnum = get_attnum(RelationGetRelid(rel), TIER_COLUMN);
 	if (*attnum == InvalidAttrNumber)
@@ -411,7 +412,7 @@ check_tier_column(Relation rel, Oid domain, AttrNumber *attnum)
 static bool
 equality_is_identity(Relation rel, AttrNumber attnum)
 {
-	Oid			collation = TupleDescAttr(RelationGetDescr(rel), attnum - 1)->attcollation;
+	Oid collation = TupleDescAttr(RelationGetDescr(rel), attnum - 1)->attcollation;
 
 	return !OidIsValid(collation) || get_collation_isdeterministic(collation);
 }
@@ -423,13 +424,13 @@ equality_is_identity(Relation rel, AttrNumber attnum)
 static bool
 values_are_vouched_for(Relation rel, AttrNumber attnum, ColumnForm form)
 {
-	Node	   *is_a_tier;
+	Node *is_a_tier;
 
 	if (form == COLUMN_ENUM)
 	{
-		Oid			type = getBaseType(get_atttype(RelationGetRelid(rel), attnum));
+		Oid				 type = getBaseType(get_atttype(RelationGetRelid(rel), attnum));
 		struct catclist *labels = SearchSysCacheList1(ENUMTYPOIDNAME, ObjectIdGetDatum(type));
-		bool		all_tiers = true;
+		bool			 all_tiers = true;
 
 		for (int i = 0; i < labels->n_members; i++)
 		{
@@ -461,9 +462,9 @@ values_are_vouched_for(Relation rel, AttrNumber attnum, ColumnForm form)
 static const char *
 tier_as_text(ColumnForm form)
 {
-	return form == COLUMN_ENUM ?
-		"pg_catalog.textin(pg_catalog.enum_out(" TIER_COLUMN "))" :
-		TIER_COLUMN "::pg_catalog.text";
+	if (form == COLUMN_ENUM)
+		return "pg_catalog.textin(pg_catalog.enum_out(" TIER_COLUMN "))";
+	return TIER_COLUMN "::pg_catalog.text";
 }
 
 /*
@@ -475,11 +476,11 @@ tier_as_text(ColumnForm form)
 static void
 check_values(const char *table, const char *relname, ColumnForm form)
 {
-	uint64		distinct;
+	uint64		   distinct;
 	StringInfoData shown;
-	SPIPlanPtr	plan;
-	Snapshot	snapshot;
-	int			result;
+	SPIPlanPtr	   plan;
+	Snapshot	   snapshot;
+	int			   result;
 
 	plan = SPI_prepare(psprintf("SELECT v, n, pg_catalog.sum(n) OVER ()::pg_catalog.int8 FROM"
 								" (SELECT x.v, pg_catalog.count(*) AS n FROM"
@@ -502,8 +503,8 @@ check_values(const char *table, const char *relname, ColumnForm form)
 	initStringInfo(&shown);
 	for (uint64 i = 0; i < Min(distinct, BAD_VALUES_SHOWN); i++)
 	{
-		char	   *value = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1);
-		char	   *rows = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2);
+		char *value = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1);
+		char *rows = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2);
 
 		appendStringInfo(&shown, "%s\"%s\" (%s)", i > 0 ? ", " : "", clipped(value), rows);
 	}
@@ -533,13 +534,13 @@ can_be(Oid type, Tier tier)
 /* A CHECK constraint that involves the column update_tier. */
 typedef struct TierCheck
 {
-	Oid			relid;			/* its table, or a child of it */
-	char	   *name;
-	bool		unsure;			/* may mean something else under "C" */
+	Oid	  relid; /* its table, or a child of it */
+	char *name;
+	bool  unsure; /* may mean something else under "C" */
 } TierCheck;
 
-typedef void (*check_callback) (Relation catalog, HeapTuple tuple, AttrNumber tier_column,
-								void *arg);
+typedef void (*check_callback)(Relation catalog, HeapTuple tuple, AttrNumber tier_column,
+							   void *arg);
 
 /*
  * Visit the CHECK constraints of a relation that involve update_tier.
@@ -558,9 +559,9 @@ visit_checks(Oid relid, check_callback callback, void *arg)
 	scan = systable_beginscan(catalog, ConstraintRelidTypidNameIndexId, true, NULL, 1, &key);
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
-		bool		isnull;
-		Datum		conkey = heap_getattr(tuple, Anum_pg_constraint_conkey,
-										  RelationGetDescr(catalog), &isnull);
+		bool  isnull;
+		Datum conkey = heap_getattr(tuple, Anum_pg_constraint_conkey,
+									RelationGetDescr(catalog), &isnull);
 
 		if (((Form_pg_constraint) GETSTRUCT(tuple))->contype != CONSTRAINT_CHECK || isnull)
 			continue;
@@ -579,8 +580,8 @@ visit_checks(Oid relid, check_callback callback, void *arg)
 
 typedef struct RedundantChecks
 {
-	List	   *is_a_tier;
-	List	   *names;			/* result */
+	List *is_a_tier;
+	List *names; /* result */
 } RedundantChecks;
 
 /*
@@ -592,9 +593,9 @@ static void
 collect_redundant(Relation catalog, HeapTuple tuple, AttrNumber tier_column, void *arg)
 {
 	RedundantChecks *checks = (RedundantChecks *) arg;
-	bool		isnull;
-	ArrayType  *columns;
-	Node	   *expr;
+	bool			 isnull;
+	ArrayType		*columns;
+	Node			*expr;
 
 	columns = DatumGetArrayTypeP(heap_getattr(tuple, Anum_pg_constraint_conkey,
 											  RelationGetDescr(catalog), &isnull));
@@ -621,9 +622,8 @@ depends_on_collation(Node *node, void *context)
 		return false;
 	if (IsA(node, OpExpr) || IsA(node, ScalarArrayOpExpr))
 	{
-		Oid			function = IsA(node, OpExpr) ?
-			get_opcode(((OpExpr *) node)->opno) :
-			get_opcode(((ScalarArrayOpExpr *) node)->opno);
+		Oid opno = IsA(node, OpExpr) ? ((OpExpr *) node)->opno : ((ScalarArrayOpExpr *) node)->opno;
+		Oid function = get_opcode(opno);
 
 		if (function != F_TEXTEQ && function != F_TEXTNE &&
 			OidIsValid(exprInputCollation(node)))
@@ -639,10 +639,10 @@ static void
 collect_valid(Relation catalog, HeapTuple tuple, AttrNumber tier_column, void *arg)
 {
 	Form_pg_constraint constraint = (Form_pg_constraint) GETSTRUCT(tuple);
-	List	  **checks = (List **) arg;
-	TierCheck  *check;
-	Node	   *expr;
-	bool		isnull;
+	List			 **checks = (List **) arg;
+	TierCheck		  *check;
+	Node			  *expr;
+	bool			   isnull;
 
 	if (!constraint->convalidated)
 		return;
@@ -661,14 +661,14 @@ collect_valid(Relation catalog, HeapTuple tuple, AttrNumber tier_column, void *a
 static void
 mark_checks(List *checks, bool validated)
 {
-	Relation	catalog = table_open(ConstraintRelationId, RowExclusiveLock);
-	ListCell   *lc;
+	Relation  catalog = table_open(ConstraintRelationId, RowExclusiveLock);
+	ListCell *lc;
 
 	foreach(lc, checks)
 	{
-		TierCheck  *check = (TierCheck *) lfirst(lc);
-		Oid			oid = get_relation_constraint_oid(check->relid, check->name, false);
-		HeapTuple	tuple = SearchSysCacheCopy1(CONSTROID, ObjectIdGetDatum(oid));
+		TierCheck *check = (TierCheck *) lfirst(lc);
+		Oid		   oid = get_relation_constraint_oid(check->relid, check->name, false);
+		HeapTuple  tuple = SearchSysCacheCopy1(CONSTROID, ObjectIdGetDatum(oid));
 
 		if (!HeapTupleIsValid(tuple))
 			elog(ERROR, "cache lookup failed for constraint %u", oid);
@@ -698,17 +698,17 @@ calls_users_function(Node *node, void *context)
 static void
 check_index_functions(Oid relid)
 {
-	Relation	rel = table_open(relid, NoLock);
-	int			tier = get_attnum(relid, TIER_COLUMN) - FirstLowInvalidHeapAttributeNumber;
-	List	   *indexes = RelationGetIndexList(rel);
-	ListCell   *lc;
+	Relation  rel = table_open(relid, NoLock);
+	int		  tier = get_attnum(relid, TIER_COLUMN) - FirstLowInvalidHeapAttributeNumber;
+	List	 *indexes = RelationGetIndexList(rel);
+	ListCell *lc;
 
 	foreach(lc, indexes)
 	{
-		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
-		List	   *parts = list_concat_copy(RelationGetIndexExpressions(index),
-											 RelationGetIndexPredicate(index));
-		Bitmapset  *columns = NULL;
+		Relation   index = index_open(lfirst_oid(lc), AccessShareLock);
+		List	  *parts = list_concat_copy(RelationGetIndexExpressions(index),
+											RelationGetIndexPredicate(index));
+		Bitmapset *columns = NULL;
 
 		pull_varattnos((Node *) parts, 1, &columns);
 		if (bms_is_member(tier, columns) && calls_users_function((Node *) parts, NULL))
@@ -731,9 +731,9 @@ check_index_functions(Oid relid)
 static void
 change_type(Oid relid, const char *table, const char *type, Oid domain)
 {
-	List	   *checks = NIL;
-	List	   *unsure = NIL;
-	ListCell   *lc;
+	List	 *checks = NIL;
+	List	 *unsure = NIL;
+	ListCell *lc;
 
 	foreach(lc, find_all_inheritors(relid, AccessExclusiveLock, NULL))
 	{
@@ -754,7 +754,7 @@ change_type(Oid relid, const char *table, const char *type, Oid domain)
 
 	foreach(lc, checks)
 	{
-		TierCheck  *check = (TierCheck *) lfirst(lc);
+		TierCheck *check = (TierCheck *) lfirst(lc);
 
 		if (check->unsure)
 		{
@@ -765,7 +765,7 @@ change_type(Oid relid, const char *table, const char *type, Oid domain)
 	mark_checks(checks, true);
 	foreach(lc, unsure)
 	{
-		TierCheck  *check = (TierCheck *) lfirst(lc);
+		TierCheck *check = (TierCheck *) lfirst(lc);
 
 		run("ALTER TABLE %s VALIDATE CONSTRAINT %s", qualified_name(check->relid),
 			quote_identifier(check->name));
@@ -781,17 +781,15 @@ change_type(Oid relid, const char *table, const char *type, Oid domain)
 /* How an index relates to the one that an attached table has. */
 typedef enum IndexForm
 {
-	INDEX_OTHER,				/* somebody's own */
-	INDEX_KNOWN,				/* of canaries, but not as it has to be */
-	INDEX_ATTACHED				/* as it has to be */
+	INDEX_OTHER,   /* somebody's own */
+	INDEX_KNOWN,   /* of canaries, but not as it has to be */
+	INDEX_ATTACHED /* as it has to be */
 } IndexForm;
 
 static List *
 index_predicate(Relation rel, const char *live_when)
 {
-	return condition_as_predicate(rel, live_when ?
-								  psprintf(IS_CANARY " AND (%s)", live_when) :
-								  IS_CANARY);
+	return condition_as_predicate(rel, live_when ? psprintf(IS_CANARY " AND (%s)", live_when) : IS_CANARY);
 }
 
 /*
@@ -804,7 +802,7 @@ former_index_predicate(Relation rel, const char *live_when)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
-	List	   *volatile predicate = NIL;
+	List *volatile predicate = NIL;
 
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(context);
@@ -815,7 +813,7 @@ former_index_predicate(Relation rel, const char *live_when)
 	}
 	PG_CATCH();
 	{
-		ErrorData  *error;
+		ErrorData *error;
 
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
@@ -841,19 +839,19 @@ former_index_predicate(Relation rel, const char *live_when)
 static IndexForm
 classify_index(Relation rel, Oid index_oid, List *wanted)
 {
-	Relation	index = index_open(index_oid, AccessShareLock);
+	Relation	  index = index_open(index_oid, AccessShareLock);
 	Form_pg_index form = index->rd_index;
-	IndexForm	result = INDEX_OTHER;
-	AttrNumber	id = get_attnum(RelationGetRelid(rel), ID_COLUMN);
-	AttrNumber	tier = get_attnum(RelationGetRelid(rel), TIER_COLUMN);
+	IndexForm	  result = INDEX_OTHER;
+	AttrNumber	  id = get_attnum(RelationGetRelid(rel), ID_COLUMN);
+	AttrNumber	  tier = get_attnum(RelationGetRelid(rel), TIER_COLUMN);
 
 	if (index->rd_rel->relam == BTREE_AM_OID && !form->indisunique &&
 		form->indnatts == 1 && tier != InvalidAttrNumber &&
 		can_be(get_atttype(RelationGetRelid(rel), tier), TIER_CANARY) &&
 		(form->indkey.values[0] == id || form->indkey.values[0] == tier))
 	{
-		List	   *predicate = RelationGetIndexPredicate(index);
-		List	   *canary = condition_as_predicate(rel, IS_CANARY);
+		List *predicate = RelationGetIndexPredicate(index);
+		List *canary = condition_as_predicate(rel, IS_CANARY);
 
 		if (form->indkey.values[0] == id && form->indisvalid && form->indisready &&
 			wanted != NIL && equal(predicate, wanted))
@@ -886,12 +884,12 @@ static bool
 find_index(Relation rel, ColumnForm form, const char *live_when,
 		   const AttachedRow *old, List **outdated)
 {
-	Oid			named = get_relname_relid(index_name(rel), RelationGetNamespace(rel));
-	List	   *wanted = NIL;
-	List	   *former = NIL;
-	List	   *indexes = RelationGetIndexList(rel);
-	ListCell   *lc;
-	bool		found = false;
+	Oid		  named = get_relname_relid(index_name(rel), RelationGetNamespace(rel));
+	List	 *wanted = NIL;
+	List	 *former = NIL;
+	List	 *indexes = RelationGetIndexList(rel);
+	ListCell *lc;
+	bool	  found = false;
 
 	*outdated = NIL;
 	if (form == COLUMN_ATTACHED)
@@ -903,8 +901,8 @@ find_index(Relation rel, ColumnForm form, const char *live_when,
 
 	foreach(lc, indexes)
 	{
-		Oid			index = lfirst_oid(lc);
-		IndexForm	index_form = classify_index(rel, index, wanted);
+		Oid		  index = lfirst_oid(lc);
+		IndexForm index_form = classify_index(rel, index, wanted);
 
 		if (index_form == INDEX_ATTACHED)
 			found = true;
@@ -929,9 +927,9 @@ find_index(Relation rel, ColumnForm form, const char *live_when,
 static void
 build_index(Oid relid, const char *live_when)
 {
-	Relation	rel = table_open(relid, NoLock);
-	char	   *name = index_name(rel);
-	int			nest_level;
+	Relation rel = table_open(relid, NoLock);
+	char	*name = index_name(rel);
+	int		 nest_level;
 
 	table_close(rel, NoLock);
 	nest_level = enter_canonical_settings();
@@ -951,15 +949,15 @@ build_index(Oid relid, const char *live_when)
 static bool
 default_is_production(Relation rel, AttrNumber attnum)
 {
-	Node	   *expr;
-	Tier		tier;
+	Node *expr;
+	Tier  tier;
 
 	if (!TupleDescAttr(RelationGetDescr(rel), attnum - 1)->atthasdef)
 		return false;
 	expr = build_column_default(rel, attnum);
 	while (expr != NULL && (IsA(expr, CoerceToDomain) || IsA(expr, RelabelType)))
 		expr = IsA(expr, CoerceToDomain) ? (Node *) ((CoerceToDomain *) expr)->arg :
-			(Node *) ((RelabelType *) expr)->arg;
+										   (Node *) ((RelabelType *) expr)->arg;
 	if (expr == NULL || !IsA(expr, Const) || ((Const *) expr)->constisnull ||
 		((Const *) expr)->consttype != TEXTOID)
 		return false;
@@ -976,14 +974,14 @@ default_is_production(Relation rel, AttrNumber attnum)
 static void
 make_column(Oid relid, ColumnForm form, Oid domain)
 {
-	char	   *table = qualified_name(relid);
-	Relation	rel;
-	AttrNumber	attnum;
-	bool		nullable;
-	bool		vouched_for;
-	RedundantChecks checks = {0};
-	int			nest_level;
-	ListCell   *lc;
+	char		   *table = qualified_name(relid);
+	Relation		rel;
+	AttrNumber		attnum;
+	bool			nullable;
+	bool			vouched_for;
+	RedundantChecks checks = { 0 };
+	int				nest_level;
+	ListCell	   *lc;
 
 	if (form == COLUMN_MISSING)
 	{
@@ -1051,19 +1049,19 @@ make_column(Oid relid, ColumnForm form, Oid domain)
  * The trigger that puts changes of a tier on record.  Its condition is
  * evaluated for every row that is updated; the function is called for few.
  */
-#define AUDIT_TRIGGER	"update_tier_changed"
+#define AUDIT_TRIGGER "update_tier_changed"
 
 static bool
 has_audit_trigger(Oid relid)
 {
-	List	   *name = list_make2(makeString(MACHINERY_SCHEMA), makeString("record_tier"));
-	Oid			function = LookupFuncName(name, 0, NULL, false);
-	Relation	rel = relation_open(relid, NoLock);
-	bool		found = false;
+	List	*name = list_make2(makeString(MACHINERY_SCHEMA), makeString("record_tier"));
+	Oid		 function = LookupFuncName(name, 0, NULL, false);
+	Relation rel = relation_open(relid, NoLock);
+	bool	 found = false;
 
 	for (int i = 0; rel->trigdesc != NULL && i < rel->trigdesc->numtriggers; i++)
 	{
-		Trigger    *trigger = &rel->trigdesc->triggers[i];
+		Trigger *trigger = &rel->trigdesc->triggers[i];
 
 		if (trigger->tgfoid == function && strcmp(trigger->tgname, AUDIT_TRIGGER) == 0)
 			found = true;
@@ -1076,13 +1074,14 @@ has_audit_trigger(Oid relid)
 static void
 make_audit(Oid relid, bool wanted)
 {
-	bool		there = has_audit_trigger(relid);
-	int			nest_level = enter_canonical_settings();
+	bool there = has_audit_trigger(relid);
+	int	 nest_level = enter_canonical_settings();
 
 	if (wanted && !there)
 		run("CREATE TRIGGER " AUDIT_TRIGGER " AFTER UPDATE ON %s FOR EACH ROW"
 			" WHEN (" MACHINERY_SCHEMA ".tier_changes(OLD, NEW))"
-			" EXECUTE FUNCTION " MACHINERY_SCHEMA ".record_tier()", qualified_name(relid));
+			" EXECUTE FUNCTION " MACHINERY_SCHEMA ".record_tier()",
+			qualified_name(relid));
 	else if (!wanted && there)
 		run("DROP TRIGGER " AUDIT_TRIGGER " ON %s", qualified_name(relid));
 	AtEOXact_GUC(false, nest_level);
@@ -1095,7 +1094,7 @@ make_audit(Oid relid, bool wanted)
 static Oid
 lock_attached(void)
 {
-	Oid			attached_oid = attached_table_oid();
+	Oid attached_oid = attached_table_oid();
 
 	if (OidIsValid(attached_oid))
 		LockRelationOid(attached_oid, ShareRowExclusiveLock);
@@ -1136,7 +1135,7 @@ attach(Oid relid, const char *live_when_text, bool create_index, bool audit)
 	domain = tier_domain_oid();
 
 	LockRelationOid(relid, ShareUpdateExclusiveLock);
-	check_owner(relid);			/* what it was before the lock may be gone */
+	check_owner(relid); /* what it was before the lock may be gone */
 
 	if (OidIsValid(old.relid) && old.relid != relid && qualified_name(old.relid) != NULL)
 		ereport(ERROR,
@@ -1228,8 +1227,8 @@ update_tier_attach(PG_FUNCTION_ARGS)
 static bool
 could_be_workspaces(Oid relid)
 {
-	char		relkind = get_rel_relkind(relid);
-	AttrNumber	id = get_attnum(relid, ID_COLUMN);
+	char	   relkind = get_rel_relkind(relid);
+	AttrNumber id = get_attnum(relid, ID_COLUMN);
 
 	return (relkind == RELKIND_RELATION || relkind == RELKIND_PARTITIONED_TABLE) &&
 		get_rel_persistence(relid) != RELPERSISTENCE_TEMP &&
@@ -1245,7 +1244,7 @@ could_be_workspaces(Oid relid)
 Datum
 update_tier_attach_at_install(PG_FUNCTION_ARGS)
 {
-	int			nest_level;
+	int nest_level;
 
 	/* Something else may bear the name: that is no reason not to install. */
 	if (!PG_ARGISNULL(0) && could_be_workspaces(PG_GETARG_OID(0)))
@@ -1261,7 +1260,7 @@ update_tier_attach_at_install(PG_FUNCTION_ARGS)
 	ereport(NOTICE,
 			(errmsg("no table \"workspaces\" to attach"),
 			 PG_ARGISNULL(0) ? 0 :
-			 errdetail("There is a relation of that name, but it is no table with a column \"%s\" of type uuid.", ID_COLUMN),
+							   errdetail("There is a relation of that name, but it is no table with a column \"%s\" of type uuid.", ID_COLUMN),
 			 errhint("Attach your table with SELECT update_tier.attach('your_table').")));
 	AtEOXact_GUC(false, nest_level);
 	PG_RETURN_VOID();
@@ -1279,20 +1278,20 @@ update_tier_attach_at_install(PG_FUNCTION_ARGS)
 static void
 make_plain(Oid relid, const AttachedRow *old)
 {
-	Identity	caller = become_table_owner(relid);
-	char	   *table = qualified_name(relid);
-	Relation	rel = table_open(relid, NoLock);
-	char	   *index = index_name(rel);
-	List	   *indexes;
-	List	   *ours = NIL;
-	List	   *wanted = former_index_predicate(rel, old->live_when);
-	Oid			named = get_relname_relid(index, RelationGetNamespace(rel));
-	ListCell   *lc;
+	Identity  caller = become_table_owner(relid);
+	char	 *table = qualified_name(relid);
+	Relation  rel = table_open(relid, NoLock);
+	char	 *index = index_name(rel);
+	List	 *indexes;
+	List	 *ours = NIL;
+	List	 *wanted = former_index_predicate(rel, old->live_when);
+	Oid		  named = get_relname_relid(index, RelationGetNamespace(rel));
+	ListCell *lc;
 
 	indexes = RelationGetIndexList(rel);
 	foreach(lc, indexes)
 	{
-		IndexForm	form = classify_index(rel, lfirst_oid(lc), wanted);
+		IndexForm form = classify_index(rel, lfirst_oid(lc), wanted);
 
 		if (form == INDEX_ATTACHED || (form == INDEX_KNOWN && lfirst_oid(lc) == named))
 			ours = lappend_oid(ours, lfirst_oid(lc));
@@ -1303,7 +1302,8 @@ make_plain(Oid relid, const AttachedRow *old)
 		run("DROP INDEX %s", qualified_name(lfirst_oid(lc)));
 	change_type(relid, table, "pg_catalog.text COLLATE pg_catalog.\"default\"", InvalidOid);
 	run("ALTER TABLE %s ADD CHECK (" TIER_COLUMN " OPERATOR(pg_catalog.=) ANY"
-		" (ARRAY['canary'::pg_catalog.text, 'production'::pg_catalog.text]))", table);
+		" (ARRAY['canary'::pg_catalog.text, 'production'::pg_catalog.text]))",
+		table);
 	become_again(caller);
 	run("CREATE INDEX IF NOT EXISTS %s ON %s USING btree (" TIER_COLUMN ")"
 		" WHERE " TIER_COLUMN " OPERATOR(pg_catalog.=) 'canary'",
@@ -1346,12 +1346,12 @@ update_tier_detach(PG_FUNCTION_ARGS)
 	SPI_connect();
 	if (exists)
 	{
-		AttrNumber	attnum = get_attnum(old.relid, TIER_COLUMN);
-		char		relkind = get_rel_relkind(old.relid);
+		AttrNumber attnum = get_attnum(old.relid, TIER_COLUMN);
+		char	   relkind = get_rel_relkind(old.relid);
 
 		if (relkind == RELKIND_RELATION || relkind == RELKIND_PARTITIONED_TABLE)
 		{
-			Identity	caller = become_table_owner(old.relid);
+			Identity caller = become_table_owner(old.relid);
 
 			make_audit(old.relid, false);
 			become_again(caller);

@@ -32,7 +32,7 @@
 
 #include "update_tier.h"
 
-#define CONDITION_NAME	"live_when"
+#define CONDITION_NAME "live_when"
 
 #define ALLOWED_HINT \
 	"Use the table's own columns, constants, and the server's built-in " \
@@ -42,8 +42,8 @@
 typedef struct ConditionSource
 {
 	const char *condition;
-	const char *query;			/* what the parser sees: positions count here */
-	bool		stored;			/* read before, when the table was attached */
+	const char *query;	/* what the parser sees: positions count here */
+	bool		stored; /* read before, when the table was attached */
 } ConditionSource;
 
 /*
@@ -55,7 +55,7 @@ static void
 condition_error_context(void *arg)
 {
 	const ConditionSource *source = (const ConditionSource *) arg;
-	int			position = geterrposition();
+	int					   position = geterrposition();
 
 	if (position > 0)
 	{
@@ -142,18 +142,18 @@ int
 enter_canonical_settings(void)
 {
 	static const char *const settings[][2] = {
-		{"search_path", "pg_catalog, pg_temp"},
-		{"standard_conforming_strings", "on"},
-		{"DateStyle", "ISO, YMD"},
-		{"IntervalStyle", "postgres"},
-		{"TimeZone", "UTC"},
-		{"extra_float_digits", "3"},
-		{"bytea_output", "hex"},
-		{"array_nulls", "on"},
-		{"transform_null_equals", "off"},
-		{"lc_monetary", "C"}
+		{ "search_path", "pg_catalog, pg_temp" },
+		{ "standard_conforming_strings", "on" },
+		{ "DateStyle", "ISO, YMD" },
+		{ "IntervalStyle", "postgres" },
+		{ "TimeZone", "UTC" },
+		{ "extra_float_digits", "3" },
+		{ "bytea_output", "hex" },
+		{ "array_nulls", "on" },
+		{ "transform_null_equals", "off" },
+		{ "lc_monetary", "C" }
 	};
-	int			nest_level = NewGUCNestLevel();
+	int nest_level = NewGUCNestLevel();
 
 	for (int i = 0; i < lengthof(settings); i++)
 		(void) set_config_option(settings[i][0], settings[i][1],
@@ -171,8 +171,8 @@ enter_canonical_settings(void)
 Node *
 condition_transform(ParseState *pstate, const char *condition)
 {
-	int			nest_level = enter_canonical_settings();
-	Node	   *expr = transform(pstate, condition, true);
+	int	  nest_level = enter_canonical_settings();
+	Node *expr = transform(pstate, condition, true);
 
 	AtEOXact_GUC(true, nest_level);
 	return expr;
@@ -181,7 +181,7 @@ condition_transform(ParseState *pstate, const char *condition)
 static ParseState *
 parse_state_for(Relation rel)
 {
-	ParseState *pstate = make_parsestate(NULL);
+	ParseState		   *pstate = make_parsestate(NULL);
 	ParseNamespaceItem *nsitem;
 
 	nsitem = addRangeTableEntryForRelation(pstate, rel, AccessShareLock,
@@ -199,7 +199,7 @@ parse_state_for(Relation rel)
 List *
 condition_as_predicate(Relation rel, const char *condition)
 {
-	Node	   *expr = condition_transform(parse_state_for(rel), condition);
+	Node *expr = condition_transform(parse_state_for(rel), condition);
 
 	expr = eval_const_expressions(NULL, expr);
 	expr = (Node *) canonicalize_qual((Expr *) expr, false);
@@ -224,7 +224,7 @@ refuse(const char *detail)
 static bool
 is_plain_type(Oid type)
 {
-	Oid			element;
+	Oid element;
 
 	type = getBaseType(type);
 	element = get_element_type(type);
@@ -253,15 +253,15 @@ check_walker(Node *node, void *context)
 			refuse("It holds a subquery.");
 			break;
 		case T_Var:
-			{
-				Var		   *var = (Var *) node;
+		{
+			Var *var = (Var *) node;
 
-				if (var->varattno <= 0)
-					refuse("It refers to a system column or to the whole row.");
-				if (var->varattno == *(AttrNumber *) context)
-					refuse("It refers to the column \"" TIER_COLUMN "\" itself.");
-			}
-			break;
+			if (var->varattno <= 0)
+				refuse("It refers to a system column or to the whole row.");
+			if (var->varattno == *(AttrNumber *) context)
+				refuse("It refers to the column \"" TIER_COLUMN "\" itself.");
+		}
+		break;
 		case T_CoerceToDomain:
 			refuse("It casts to a domain.");
 			break;
@@ -276,16 +276,16 @@ check_walker(Node *node, void *context)
 				refuse("It uses a user-defined operator.");
 			break;
 		case T_RowCompareExpr:
-			{
-				ListCell   *lc;
+		{
+			ListCell *lc;
 
-				foreach(lc, ((RowCompareExpr *) node)->opnos)
-				{
-					if (lfirst_oid(lc) >= FirstNormalObjectId)
-						refuse("It uses a user-defined operator.");
-				}
+			foreach(lc, ((RowCompareExpr *) node)->opnos)
+			{
+				if (lfirst_oid(lc) >= FirstNormalObjectId)
+					refuse("It uses a user-defined operator.");
 			}
-			break;
+		}
+		break;
 		default:
 			break;
 	}

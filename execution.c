@@ -64,7 +64,7 @@ static const char *const state_names[] = {
 	[STATE_SUCCEEDED] = "succeeded",
 	[STATE_ERROR] = "error",
 	[STATE_FAILED] = "failed",
-	[STATE_EXPIRED] = "expired"
+	[STATE_EXPIRED] = "expired",
 };
 
 typedef enum Evidence
@@ -74,19 +74,25 @@ typedef enum Evidence
 	EVIDENCE_FAILED
 } Evidence;
 
+static const char *const evidence_names[] = {
+	[EVIDENCE_NONE] = NULL,
+	[EVIDENCE_SUCCEEDED] = "succeeded",
+	[EVIDENCE_FAILED] = "failed",
+};
+
 /* A row of update_tier.execution. */
 typedef struct Execution
 {
 	int64		rollout;
 	Datum		workspace;
-	Tier		tier;			/* when it was claimed */
+	Tier		tier; /* when it was claimed */
 	int32		attempt;
 	int64		token;
 	State		state;
 	TimestampTz lease_until;
 	Evidence	evidence;
-	Tier		evidence_tier;	/* when what the evidence is of was claimed */
-	bool		acknowledged;	/* the failure, by resume */
+	Tier		evidence_tier; /* when what the evidence is of was claimed */
+	bool		acknowledged;  /* the failure, by resume */
 	char	   *installed_version;
 	char	   *detail;
 } Execution;
@@ -101,7 +107,7 @@ typedef struct Execution
 #define EXECUTION_COLUMNS \
 	" e.rollout, e.workspace, e.tier, e.attempt, e.token, e.state, e.lease_until," \
 	" e.evidence, e.evidence_tier, e.acknowledged, e.installed_version, e.detail "
-#define EXECUTION_NATTS	12
+#define EXECUTION_NATTS 12
 
 #define ONE_EXECUTION \
 	"SELECT" EXECUTION_COLUMNS "FROM update_tier.execution AS e" \
@@ -109,17 +115,19 @@ typedef struct Execution
 
 static Statement load_execution = {
 	.text = ONE_EXECUTION,
-	.nargs = 2, .argtypes = {INT8OID, UUIDOID},
-	.role = AS_EXTENSION
+	.nargs = 2,
+	.argtypes = { INT8OID, UUIDOID },
+	.role = AS_EXTENSION,
 };
 
 /* With the names of its package and version. */
 static Statement load_execution_by_token = {
 	.text = "SELECT" EXECUTION_COLUMNS ", r.package, r.version FROM update_tier.execution AS e"
-	" JOIN update_tier.rollout AS r ON r.id OPERATOR(pg_catalog.=) e.rollout"
-	" WHERE e.token OPERATOR(pg_catalog.=) $1",
-	.nargs = 1, .argtypes = {INT8OID},
-	.role = AS_EXTENSION
+			" JOIN update_tier.rollout AS r ON r.id OPERATOR(pg_catalog.=) e.rollout"
+			" WHERE e.token OPERATOR(pg_catalog.=) $1",
+	.nargs = 1,
+	.argtypes = { INT8OID },
+	.role = AS_EXTENSION,
 };
 
 /*
@@ -128,29 +136,32 @@ static Statement load_execution_by_token = {
  */
 static Statement load_first_expiry = {
 	.text = "SELECT e.lease_until FROM update_tier.execution AS e"
-	" WHERE e.rollout OPERATOR(pg_catalog.=) $1 AND e.state OPERATOR(pg_catalog.=) 'claimed'"
-	" ORDER BY e.lease_until LIMIT 1",
-	.nargs = 1, .argtypes = {INT8OID},
-	.role = AS_EXTENSION
+			" WHERE e.rollout OPERATOR(pg_catalog.=) $1 AND e.state OPERATOR(pg_catalog.=) 'claimed'"
+			" ORDER BY e.lease_until LIMIT 1",
+	.nargs = 1,
+	.argtypes = { INT8OID },
+	.role = AS_EXTENSION,
 };
 
 static Statement load_expired = {
 	.text = "SELECT" EXECUTION_COLUMNS "FROM update_tier.execution AS e"
-	" WHERE e.rollout OPERATOR(pg_catalog.=) $1 AND e.state OPERATOR(pg_catalog.=) 'claimed'"
-	" AND e.lease_until OPERATOR(pg_catalog.<=) $2 ORDER BY e.lease_until",
-	.nargs = 2, .argtypes = {INT8OID, TIMESTAMPTZOID},
-	.role = AS_EXTENSION
+			" WHERE e.rollout OPERATOR(pg_catalog.=) $1 AND e.state OPERATOR(pg_catalog.=) 'claimed'"
+			" AND e.lease_until OPERATOR(pg_catalog.<=) $2 ORDER BY e.lease_until",
+	.nargs = 2,
+	.argtypes = { INT8OID, TIMESTAMPTZOID },
+	.role = AS_EXTENSION,
 };
 
 /* Last attempts whose expiry would be one more failure, in that order. */
 static Statement load_last_attempts = {
 	.text = "SELECT e.tier, e.lease_until FROM update_tier.execution AS e"
-	" WHERE e.rollout OPERATOR(pg_catalog.=) $1 AND e.state OPERATOR(pg_catalog.=) 'claimed'"
-	" AND e.attempt OPERATOR(pg_catalog.>=) $2"
-	" AND (e.evidence IS NULL OR e.evidence OPERATOR(pg_catalog.<>) 'failed' OR e.acknowledged"
-	"  OR e.evidence_tier OPERATOR(pg_catalog.<>) e.tier) ORDER BY e.lease_until",
-	.nargs = 2, .argtypes = {INT8OID, INT4OID},
-	.role = AS_EXTENSION
+			" WHERE e.rollout OPERATOR(pg_catalog.=) $1 AND e.state OPERATOR(pg_catalog.=) 'claimed'"
+			" AND e.attempt OPERATOR(pg_catalog.>=) $2"
+			" AND (e.evidence IS NULL OR e.evidence OPERATOR(pg_catalog.<>) 'failed' OR e.acknowledged"
+			"  OR e.evidence_tier OPERATOR(pg_catalog.<>) e.tier) ORDER BY e.lease_until",
+	.nargs = 2,
+	.argtypes = { INT8OID, INT4OID },
+	.role = AS_EXTENSION,
 };
 
 /*
@@ -160,66 +171,70 @@ static Statement load_last_attempts = {
  */
 static Statement insert_executions = {
 	.text = "INSERT INTO update_tier.execution"
-	" (rollout, workspace, tier, attempt, token, state, lease_until, changed_at, due)"
-	" SELECT $1, c.id, $3, 1, pg_catalog.nextval('update_tier.execution_token'), 'claimed', $4, $5, false"
-	" FROM (SELECT u.id FROM pg_catalog.unnest($2) WITH ORDINALITY AS u (id, n)"
-	"  WHERE (SELECT e.token FROM update_tier.execution AS e WHERE e.rollout OPERATOR(pg_catalog.=) $1"
-	"   AND e.workspace OPERATOR(pg_catalog.=) u.id) IS NULL ORDER BY u.n LIMIT $6) AS c"
-	" RETURNING workspace, token",
+			" (rollout, workspace, tier, attempt, token, state, lease_until, changed_at, due)"
+			" SELECT $1, c.id, $3, 1, pg_catalog.nextval('update_tier.execution_token'), 'claimed', $4, $5, false"
+			" FROM (SELECT u.id FROM pg_catalog.unnest($2) WITH ORDINALITY AS u (id, n)"
+			"  WHERE (SELECT e.token FROM update_tier.execution AS e WHERE e.rollout OPERATOR(pg_catalog.=) $1"
+			"   AND e.workspace OPERATOR(pg_catalog.=) u.id) IS NULL ORDER BY u.n LIMIT $6) AS c"
+			" RETURNING workspace, token",
 	.nargs = 6,
-	.argtypes = {INT8OID, UUIDARRAYOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID},
-	.role = AS_EXTENSION
+	.argtypes = { INT8OID, UUIDARRAYOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID },
+	.role = AS_EXTENSION,
 };
 
 /* Lease one again. */
 static Statement renew_lease = {
 	.text = "UPDATE update_tier.execution AS e SET tier = $3, attempt = $4,"
-	" token = pg_catalog.nextval('update_tier.execution_token'), state = 'claimed',"
-	" lease_until = $5, changed_at = $6, due = false, installed_version = NULL, detail = NULL"
-	" WHERE e.rollout OPERATOR(pg_catalog.=) $1 AND e.workspace OPERATOR(pg_catalog.=) $2"
-	" RETURNING e.token",
+			" token = pg_catalog.nextval('update_tier.execution_token'), state = 'claimed',"
+			" lease_until = $5, changed_at = $6, due = false, installed_version = NULL, detail = NULL"
+			" WHERE e.rollout OPERATOR(pg_catalog.=) $1 AND e.workspace OPERATOR(pg_catalog.=) $2"
+			" RETURNING e.token",
 	.nargs = 6,
-	.argtypes = {INT8OID, UUIDOID, TEXTOID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID},
-	.role = AS_EXTENSION
+	.argtypes = { INT8OID, UUIDOID, TEXTOID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID },
+	.role = AS_EXTENSION,
 };
 
 static Statement save_execution = {
 	.text = "UPDATE update_tier.execution AS e SET state = $3, changed_at = $4, due = $5,"
-	" evidence = $6, evidence_tier = $7, acknowledged = $8, installed_version = $9, detail = $10"
-	" WHERE e.rollout OPERATOR(pg_catalog.=) $1 AND e.workspace OPERATOR(pg_catalog.=) $2",
+			" evidence = $6, evidence_tier = $7, acknowledged = $8, installed_version = $9, detail = $10"
+			" WHERE e.rollout OPERATOR(pg_catalog.=) $1 AND e.workspace OPERATOR(pg_catalog.=) $2",
 	.nargs = 10,
-	.argtypes = {INT8OID, UUIDOID, TEXTOID, TIMESTAMPTZOID, BOOLOID, TEXTOID, TEXTOID,
-	BOOLOID, TEXTOID, TEXTOID},
-	.role = AS_EXTENSION
+	.argtypes = { INT8OID, UUIDOID, TEXTOID, TIMESTAMPTZOID, BOOLOID, TEXTOID, TEXTOID,
+				  BOOLOID, TEXTOID, TEXTOID },
+	.role = AS_EXTENSION,
 };
 
 static Statement acknowledge = {
 	.text = "UPDATE update_tier.execution AS e SET acknowledged = true"
-	" WHERE e.rollout OPERATOR(pg_catalog.=) $1 AND e.evidence OPERATOR(pg_catalog.=) 'failed'"
-	" AND NOT e.acknowledged",
-	.nargs = 1, .argtypes = {INT8OID},
-	.role = AS_EXTENSION
+			" WHERE e.rollout OPERATOR(pg_catalog.=) $1 AND e.evidence OPERATOR(pg_catalog.=) 'failed'"
+			" AND NOT e.acknowledged",
+	.nargs = 1,
+	.argtypes = { INT8OID },
+	.role = AS_EXTENSION,
 };
 
 static Statement load_leased = {
 	.text = "SELECT" EXECUTION_COLUMNS "FROM update_tier.execution AS e"
-	" WHERE e.rollout OPERATOR(pg_catalog.=) $1 AND e.state OPERATOR(pg_catalog.=) 'claimed'"
-	" ORDER BY e.token",
-	.nargs = 1, .argtypes = {INT8OID},
-	.role = AS_EXTENSION
+			" WHERE e.rollout OPERATOR(pg_catalog.=) $1 AND e.state OPERATOR(pg_catalog.=) 'claimed'"
+			" ORDER BY e.token",
+	.nargs = 1,
+	.argtypes = { INT8OID },
+	.role = AS_EXTENSION,
 };
 
 static Statement delete_executions = {
 	.text = "DELETE FROM update_tier.execution AS e WHERE e.rollout OPERATOR(pg_catalog.=) $1",
-	.nargs = 1, .argtypes = {INT8OID},
-	.role = AS_EXTENSION
+	.nargs = 1,
+	.argtypes = { INT8OID },
+	.role = AS_EXTENSION,
 };
 
 static Statement replaced_token = {
 	.text = "SELECT v.package, v.version FROM update_tier.event AS v"
-	" WHERE v.token OPERATOR(pg_catalog.=) $1 AND v.kind OPERATOR(pg_catalog.=) 'replaced' LIMIT 1",
-	.nargs = 1, .argtypes = {INT8OID},
-	.role = AS_EXTENSION
+			" WHERE v.token OPERATOR(pg_catalog.=) $1 AND v.kind OPERATOR(pg_catalog.=) 'replaced' LIMIT 1",
+	.nargs = 1,
+	.argtypes = { INT8OID },
+	.role = AS_EXTENSION,
 };
 
 /*
@@ -232,20 +247,24 @@ static Statement replaced_token = {
 
 static Statement load_tier = {
 	.text = LIVE_TIER,
-	.nargs = 1, .argtypes = {UUIDOID},
-	.role = AS_TABLE_OWNER
+	.nargs = 1,
+	.argtypes = { UUIDOID },
+	.role = AS_TABLE_OWNER,
 };
 
 static Statement peek_tier = {
 	.text = LIVE_TIER,
-	.nargs = 1, .argtypes = {UUIDOID},
-	.read_only = true, .role = AS_TABLE_OWNER
+	.nargs = 1,
+	.argtypes = { UUIDOID },
+	.read_only = true,
+	.role = AS_TABLE_OWNER,
 };
 
 static Statement peek_any_canary = {
 	.text = "SELECT true FROM $table AS w"
-	" WHERE w.update_tier OPERATOR(pg_catalog.=) 'canary' AND \"$live\" LIMIT 1",
-	.read_only = true, .role = AS_TABLE_OWNER
+			" WHERE w.update_tier OPERATOR(pg_catalog.=) 'canary' AND \"$live\" LIMIT 1",
+	.read_only = true,
+	.role = AS_TABLE_OWNER,
 };
 
 static bool
@@ -256,11 +275,11 @@ is_text(const char *string, text *value)
 }
 
 /* Columns of update_tier.execution, as far as peek_attempt() reads them. */
-#define Anum_execution_rollout		1
-#define Anum_execution_workspace	2
-#define Anum_execution_attempt		4
-#define Anum_execution_state		6
-#define Anum_execution_lease_until	7
+#define Anum_execution_rollout	   1
+#define Anum_execution_workspace   2
+#define Anum_execution_attempt	   4
+#define Anum_execution_state	   6
+#define Anum_execution_lease_until 7
 
 /* What a gate asks of an execution. */
 typedef struct Attempt
@@ -295,9 +314,9 @@ peek_attempt(int64 rollout, Datum workspace, Attempt *found)
 	tuple = systable_getnext(scan);
 	if (HeapTupleIsValid(tuple))
 	{
-		TupleDesc	desc = RelationGetDescr(rel);
-		bool		isnull;
-		text	   *state = DatumGetTextPP(heap_getattr(tuple, Anum_execution_state, desc, &isnull));
+		TupleDesc desc = RelationGetDescr(rel);
+		bool	  isnull;
+		text	 *state = DatumGetTextPP(heap_getattr(tuple, Anum_execution_state, desc, &isnull));
 
 		found->attempt = DatumGetInt32(heap_getattr(tuple, Anum_execution_attempt, desc, &isnull));
 		found->lease_until = DatumGetTimestampTz(heap_getattr(tuple, Anum_execution_lease_until, desc, &isnull));
@@ -312,14 +331,14 @@ peek_attempt(int64 rollout, Datum workspace, Attempt *found)
 static Tier
 tier_from_text(Datum value)
 {
-	return tier_argument((NullableDatum) {.value = value}, "stored update tier");
+	return tier_argument((NullableDatum){ .value = value }, "stored update tier");
 }
 
 static Execution *
 execution_from_row(const NullableDatum *row)
 {
-	Execution  *execution = palloc0_object(Execution);
-	char	   *state = TextDatumGetCString(row[5].value);
+	Execution *execution = palloc0_object(Execution);
+	char	  *state = TextDatumGetCString(row[5].value);
 
 	execution->rollout = DatumGetInt64(row[0].value);
 	execution->workspace = row[1].value;
@@ -334,9 +353,9 @@ execution_from_row(const NullableDatum *row)
 	execution->lease_until = DatumGetTimestampTz(row[6].value);
 	if (!row[7].isnull)
 	{
-		execution->evidence =
-			strcmp(TextDatumGetCString(row[7].value), "succeeded") == 0 ?
-			EVIDENCE_SUCCEEDED : EVIDENCE_FAILED;
+		bool succeeded = strcmp(TextDatumGetCString(row[7].value), "succeeded") == 0;
+
+		execution->evidence = succeeded ? EVIDENCE_SUCCEEDED : EVIDENCE_FAILED;
 		execution->evidence_tier = tier_from_text(row[8].value);
 	}
 	execution->acknowledged = DatumGetBool(row[9].value);
@@ -349,7 +368,7 @@ execution_from_row(const NullableDatum *row)
 static Execution *
 fetch_execution(Statement *statement, const NullableDatum *args)
 {
-	List	   *rows = statement_fetch_all(statement, NULL, args);
+	List *rows = statement_fetch_all(statement, NULL, args);
 
 	return rows == NIL ? NULL : execution_from_row(linitial(rows));
 }
@@ -357,7 +376,7 @@ fetch_execution(Statement *statement, const NullableDatum *args)
 static Execution *
 find_execution(Statement *statement, int64 rollout, Datum workspace)
 {
-	NullableDatum args[2] = {int64_value(rollout), {.value = workspace}};
+	NullableDatum args[2] = { int64_value(rollout), { .value = workspace } };
 
 	return fetch_execution(statement, args);
 }
@@ -365,20 +384,18 @@ find_execution(Statement *statement, int64 rollout, Datum workspace)
 static void
 write_execution(const Package *package, const Rollout *rollout, const Execution *execution)
 {
-	bool		due = execution->state != STATE_CLAIMED &&
+	bool due = execution->state != STATE_CLAIMED &&
 		execution->evidence != EVIDENCE_SUCCEEDED &&
 		execution->attempt < rollout->max_attempts;
 	NullableDatum args[10] = {
 		int64_value(execution->rollout),
-		{.value = execution->workspace},
+		{ .value = execution->workspace },
 		text_value(state_names[execution->state]),
-		{.value = TimestampTzGetDatum(package->stamp)},
-		{.value = BoolGetDatum(due)},
-		text_value(execution->evidence == EVIDENCE_NONE ? NULL :
-				   execution->evidence == EVIDENCE_SUCCEEDED ? "succeeded" : "failed"),
-		text_value(execution->evidence == EVIDENCE_NONE ? NULL :
-				   tier_names[execution->evidence_tier]),
-		{.value = BoolGetDatum(execution->acknowledged)},
+		{ .value = TimestampTzGetDatum(package->stamp) },
+		{ .value = BoolGetDatum(due) },
+		text_value(evidence_names[execution->evidence]),
+		text_value(execution->evidence == EVIDENCE_NONE ? NULL : tier_names[execution->evidence_tier]),
+		{ .value = BoolGetDatum(execution->acknowledged) },
 		text_value(execution->installed_version),
 		text_value(execution->detail)
 	};
@@ -393,7 +410,7 @@ write_execution(const Package *package, const Rollout *rollout, const Execution 
 static void
 set_evidence(Rollout *rollout, Execution *execution, Evidence evidence)
 {
-	Tier		tier = execution->evidence_tier;
+	Tier tier = execution->evidence_tier;
 
 	if (execution->evidence == EVIDENCE_SUCCEEDED)
 		rollout->succeeded[tier]--;
@@ -429,11 +446,11 @@ is_last_attempt(const Rollout *rollout, const Execution *execution)
 bool
 executions_expire(Package *package, Rollout *rollout)
 {
-	NullableDatum args[2] = {int64_value(rollout->id),
-	{.value = TimestampTzGetDatum(package->clock)}};
+	NullableDatum args[2] = { int64_value(rollout->id),
+							  { .value = TimestampTzGetDatum(package->clock) } };
 	NullableDatum next;
-	List	   *rows;
-	ListCell   *lc;
+	List		 *rows;
+	ListCell	 *lc;
 
 	if (rollout->first_expiry > package->clock)
 		return false;
@@ -441,7 +458,7 @@ executions_expire(Package *package, Rollout *rollout)
 
 	foreach(lc, rows)
 	{
-		Execution  *execution = execution_from_row(lfirst(lc));
+		Execution *execution = execution_from_row(lfirst(lc));
 
 		CHECK_FOR_INTERRUPTS();
 		rollout->in_flight[execution->tier]--;
@@ -449,13 +466,14 @@ executions_expire(Package *package, Rollout *rollout)
 		if (is_last_attempt(rollout, execution))
 		{
 			set_evidence(rollout, execution, EVIDENCE_FAILED);
-			event_add(package, rollout, "failed", (NullableDatum) {.value = execution->workspace},
+			event_add(package, rollout, "failed", (NullableDatum){ .value = execution->workspace },
 					  int64_value(execution->token), "the lease of the last attempt expired");
 		}
 		write_execution(package, rollout, execution);
 	}
 	rollout->first_expiry = statement_fetch(&load_first_expiry, NULL, args, &next) ?
-		DatumGetTimestampTz(next.value) : DT_NOEND;
+		DatumGetTimestampTz(next.value) :
+		DT_NOEND;
 	rollout->dirty = true;
 	if (rows == NIL)
 		return false;
@@ -471,11 +489,11 @@ executions_expire(Package *package, Rollout *rollout)
 void
 executions_predict_halt(Rollout *rollout)
 {
-	NullableDatum args[2] = {int64_value(rollout->id),
-	{.value = Int32GetDatum(rollout->max_attempts)}};
-	TimestampTz halts_at = DT_NOEND;
-	int			left[TIER_COUNT];
-	ListCell   *lc;
+	NullableDatum args[2] = { int64_value(rollout->id),
+							  { .value = Int32GetDatum(rollout->max_attempts) } };
+	TimestampTz	  halts_at = DT_NOEND;
+	int			  left[TIER_COUNT];
+	ListCell	 *lc;
 
 	if ((phase_runs(rollout->timeline.phase) || rollout->timeline.phase == PHASE_QUEUED) &&
 		rollout->in_flight[TIER_CANARY] + rollout->in_flight[TIER_PRODUCTION] > 0)
@@ -505,7 +523,7 @@ executions_predict_halt(Rollout *rollout)
 void
 executions_acknowledge(Rollout *rollout)
 {
-	NullableDatum args[1] = {int64_value(rollout->id)};
+	NullableDatum args[1] = { int64_value(rollout->id) };
 
 	statement_run(&acknowledge, NULL, args, NULL);
 }
@@ -517,7 +535,7 @@ executions_acknowledge(Rollout *rollout)
 static void
 note_replaced(Package *package, const Rollout *rollout, const Execution *execution)
 {
-	event_add(package, rollout, "replaced", (NullableDatum) {.value = execution->workspace},
+	event_add(package, rollout, "replaced", (NullableDatum){ .value = execution->workspace },
 			  int64_value(execution->token), state_names[execution->state]);
 }
 
@@ -525,8 +543,8 @@ note_replaced(Package *package, const Rollout *rollout, const Execution *executi
 void
 executions_clear(Package *package, Rollout *rollout)
 {
-	NullableDatum args[1] = {int64_value(rollout->id)};
-	ListCell   *lc;
+	NullableDatum args[1] = { int64_value(rollout->id) };
+	ListCell	 *lc;
 
 	foreach(lc, statement_fetch_all(&load_leased, NULL, args))
 		note_replaced(package, rollout, execution_from_row(lfirst(lc)));
@@ -549,21 +567,21 @@ executions_clear(Package *package, Rollout *rollout)
  */
 typedef struct Gate
 {
-	MemoryContext context;		/* of all that the entry holds, or NULL */
-	char	   *package;
-	char	   *version;
-	Rollout    *rollout;
-	Phase		phase;
-	char	   *behind;
+	MemoryContext context; /* of all that the entry holds, or NULL */
+	char		 *package;
+	char		 *version;
+	Rollout		 *rollout;
+	Phase		  phase;
+	char		 *behind;
 } Gate;
 
-#define GATES	32
+#define GATES 32
 
 static struct
 {
-	MemoryContext context;		/* NULL: nothing is remembered */
-	SnapshotData snapshot;		/* without what it points to, but for xip */
-	Gate		gates[GATES];
+	MemoryContext context;	/* NULL: nothing is remembered */
+	SnapshotData  snapshot; /* without what it points to, but for xip */
+	Gate		  gates[GATES];
 } gates;
 
 /*
@@ -614,7 +632,7 @@ same_snapshot(const SnapshotData *a, const SnapshotData *b)
 static void
 remember_gates(Snapshot snapshot)
 {
-	static bool callbacks_registered = false;
+	static bool	  callbacks_registered = false;
 	MemoryContext context;
 
 	if (!callbacks_registered)
@@ -646,13 +664,13 @@ remember_gates(Snapshot snapshot)
 static const Gate *
 gate_of(FunctionCallInfo fcinfo)
 {
-	Snapshot	snapshot = GetActiveSnapshot();
-	text	   *package;
-	text	   *version;
-	char	   *package_name;
-	char	   *version_name;
-	Gate	   *gate;
-	Gate		found = {0};
+	Snapshot	  snapshot = GetActiveSnapshot();
+	text		 *package;
+	text		 *version;
+	char		 *package_name;
+	char		 *version_name;
+	Gate		 *gate;
+	Gate		  found = { 0 };
 	MemoryContext caller_context;
 
 	if (fcinfo->args[0].isnull || fcinfo->args[1].isnull)
@@ -663,8 +681,8 @@ gate_of(FunctionCallInfo fcinfo)
 	if (gates.context == NULL || !same_snapshot(&gates.snapshot, snapshot))
 		remember_gates(snapshot);
 	gate = &gates.gates[(hash_bytes((unsigned char *) VARDATA_ANY(version), VARSIZE_ANY_EXHDR(version)) ^
-						 hash_bytes((unsigned char *) VARDATA_ANY(package), VARSIZE_ANY_EXHDR(package)) * 31)
-						% GATES];
+						 hash_bytes((unsigned char *) VARDATA_ANY(package), VARSIZE_ANY_EXHDR(package)) * 31) %
+						GATES];
 	if (gate->context != NULL && is_text(gate->package, package) && is_text(gate->version, version))
 		return gate;
 
@@ -684,7 +702,7 @@ gate_of(FunctionCallInfo fcinfo)
 	found.rollout = rollout_read(found.package, found.version);
 	if (found.rollout == NULL)
 	{
-		Rollout    *soaking = rollout_soaking(found.package, GetCurrentTransactionStartTimestamp());
+		Rollout *soaking = rollout_soaking(found.package, GetCurrentTransactionStartTimestamp());
 
 		found.phase = soaking ? PHASE_QUEUED : PHASE_CANARY;
 		found.behind = soaking ? soaking->version : NULL;
@@ -730,16 +748,17 @@ moment_text(TimestampTz moment)
 static bool
 may_have(FunctionCallInfo fcinfo, char **why)
 {
-	TimestampTz now = GetCurrentTransactionStartTimestamp();
+	TimestampTz			   now = GetCurrentTransactionStartTimestamp();
 	const WorkspacesTable *table = workspaces_lock(AccessShareLock);
-	const Gate *gate = gate_of(fcinfo);
-	Rollout    *rollout;
-	NullableDatum value;
-	Attempt		attempt = {0};
-	Tier		tier;
+	const Gate			  *gate = gate_of(fcinfo);
+	Rollout				  *rollout;
+	NullableDatum		   value;
+	Attempt				   attempt = { 0 };
+	Tier				   tier;
 
 #define ANSWER(answer, ...) \
-	do { \
+	do \
+	{ \
 		if (why != NULL) \
 			*why = psprintf(__VA_ARGS__); \
 		return (answer); \
@@ -768,7 +787,8 @@ may_have(FunctionCallInfo fcinfo, char **why)
 		case PHASE_HALTED:
 			ANSWER(false, "halted: %s",
 				   rollout->timeline.phase != PHASE_HALTED ? "a lease of a last attempt expired" :
-				   rollout->reason ? rollout->reason : "no reason given");
+					   rollout->reason					   ? rollout->reason :
+															 "no reason given");
 		case PHASE_ABORTED:
 			if (rollout->reason)
 				ANSWER(false, "aborted: %s", rollout->reason);
@@ -821,7 +841,7 @@ update_tier_allows(PG_FUNCTION_ARGS)
 Datum
 update_tier_explain(PG_FUNCTION_ARGS)
 {
-	char	   *why = NULL;
+	char *why = NULL;
 
 	(void) may_have(fcinfo, &why);
 
@@ -851,7 +871,7 @@ budget_left(const Rollout *rollout)
 static NullableDatum
 uuid_array(const Datum *ids, int count)
 {
-	return (NullableDatum) {
+	return (NullableDatum){
 		.value = PointerGetDatum(construct_array(unconstify(Datum *, ids), count, UUIDOID,
 												 UUID_LEN, false, TYPALIGN_CHAR))
 	};
@@ -860,7 +880,7 @@ uuid_array(const Datum *ids, int count)
 static NullableDatum
 lease_end(const Package *package, const Rollout *rollout)
 {
-	return (NullableDatum) {
+	return (NullableDatum){
 		.value = TimestampTzGetDatum(moment_after(package->stamp, rollout->lease))
 	};
 }
@@ -889,10 +909,10 @@ grant_first(Package *package, Rollout *rollout, const Datum *workspaces, int cou
 		uuid_array(workspaces, count),
 		text_value(tier_names[tier]),
 		lease_end(package, rollout),
-		{.value = TimestampTzGetDatum(package->stamp)},
+		{ .value = TimestampTzGetDatum(package->stamp) },
 		int64_value(at_most)
 	};
-	List	   *rows = statement_fetch_all(&insert_executions, NULL, args);
+	List *rows = statement_fetch_all(&insert_executions, NULL, args);
 
 	if (rows != NIL)
 		count_leases(package, rollout, tier, list_length(rows));
@@ -905,11 +925,11 @@ grant_again(Package *package, Rollout *rollout, Tier tier, Execution *execution)
 {
 	NullableDatum args[6] = {
 		int64_value(rollout->id),
-		{.value = execution->workspace},
+		{ .value = execution->workspace },
 		text_value(tier_names[tier]),
-		{.value = Int32GetDatum(execution->attempt + 1)},
+		{ .value = Int32GetDatum(execution->attempt + 1) },
 		lease_end(package, rollout),
-		{.value = TimestampTzGetDatum(package->stamp)}
+		{ .value = TimestampTzGetDatum(package->stamp) }
 	};
 	NullableDatum token;
 
@@ -949,14 +969,14 @@ is_due(const Rollout *rollout, const Execution *execution)
 Datum
 update_tier_claim(PG_FUNCTION_ARGS)
 {
-	char	   *name = name_argument(fcinfo->args[0], "package");
-	char	   *version = name_argument(fcinfo->args[1], "version");
+	char				  *name = name_argument(fcinfo->args[0], "package");
+	char				  *version = name_argument(fcinfo->args[1], "version");
 	const WorkspacesTable *table = workspaces_lock(AccessShareLock);
-	Package    *package;
-	Rollout    *rollout;
-	NullableDatum value;
-	Tier		tier;
-	int64		token = 0;
+	Package				  *package;
+	Rollout				  *rollout;
+	NullableDatum		   value;
+	Tier				   tier;
+	int64				   token = 0;
 
 	if (fcinfo->args[2].isnull)
 		PG_RETURN_NULL();
@@ -975,18 +995,19 @@ update_tier_claim(PG_FUNCTION_ARGS)
 	executions_expire(package, rollout);
 	if (may_claim(package, rollout, tier))
 	{
-		Execution  *execution = find_execution(&load_execution, rollout->id, fcinfo->args[2].value);
+		Execution *execution = find_execution(&load_execution, rollout->id, fcinfo->args[2].value);
 
 		if (is_due(rollout, execution))
 		{
-			int			attempt = execution ? execution->attempt + 1 : 1;
+			int attempt = execution ? execution->attempt + 1 : 1;
 
 			if (execution != NULL)
 				token = grant_again(package, rollout, tier, execution);
 			else
 				token = DatumGetInt64(((NullableDatum *)
-									   linitial(grant_first(package, rollout, &fcinfo->args[2].value,
-															1, tier, 1)))[1].value);
+										   linitial(grant_first(package, rollout, &fcinfo->args[2].value,
+																1, tier, 1)))[1]
+										  .value);
 			if (attempt >= rollout->max_attempts)
 				executions_predict_halt(rollout);
 		}
@@ -1004,14 +1025,14 @@ update_tier_claim(PG_FUNCTION_ARGS)
  * with the batch this bounds the cost of a call whatever the fleet's size.
  */
 #define SWEEP_MIN		1000
-#define SWEEP_PER_CLAIM	4
+#define SWEEP_PER_CLAIM 4
 
 /*
  * How many it looks at in one go, a constant in the text so that the planner
  * knows it.  When all of them are due this is about what a usual call needs.
  */
-#define SWEEP_CHUNK			50
-#define SWEEP_CHUNK_TEXT	"50"
+#define SWEEP_CHUNK		 50
+#define SWEEP_CHUNK_TEXT "50"
 
 #define SWEEP(tier) \
 	"SELECT w.id FROM $table AS w WHERE w.update_tier OPERATOR(pg_catalog.=) '" tier "'" \
@@ -1019,58 +1040,69 @@ update_tier_claim(PG_FUNCTION_ARGS)
 
 static Statement sweep_on[TIER_COUNT] = {
 	[TIER_CANARY] = {
-		.text = SWEEP("canary"), .nargs = 1, .argtypes = {UUIDOID}, .role = AS_TABLE_OWNER
+		.text = SWEEP("canary"),
+		.nargs = 1,
+		.argtypes = { UUIDOID },
+		.role = AS_TABLE_OWNER,
 	},
 	[TIER_PRODUCTION] = {
-		.text = SWEEP("production"), .nargs = 1, .argtypes = {UUIDOID}, .role = AS_TABLE_OWNER
+		.text = SWEEP("production"),
+		.nargs = 1,
+		.argtypes = { UUIDOID },
+		.role = AS_TABLE_OWNER,
 	}
 };
 
 /* Attempts that ended without success, oldest first. */
 static Statement load_due = {
 	.text = "SELECT" EXECUTION_COLUMNS "FROM update_tier.execution AS e"
-	" WHERE e.rollout OPERATOR(pg_catalog.=) $1 AND e.due"
-	" AND e.token OPERATOR(pg_catalog.>) $2 ORDER BY e.token LIMIT " SWEEP_CHUNK_TEXT,
-	.nargs = 2, .argtypes = {INT8OID, INT8OID},
-	.role = AS_EXTENSION
+			" WHERE e.rollout OPERATOR(pg_catalog.=) $1 AND e.due"
+			" AND e.token OPERATOR(pg_catalog.>) $2 ORDER BY e.token LIMIT " SWEEP_CHUNK_TEXT,
+	.nargs = 2,
+	.argtypes = { INT8OID, INT8OID },
+	.role = AS_EXTENSION,
 };
 
 /* Of these workspaces: which are live, and in this tier? */
 static Statement live_of[TIER_COUNT] = {
 	[TIER_CANARY] = {
 		.text = "SELECT w.id FROM $table AS w WHERE w.id OPERATOR(pg_catalog.=) ANY ($1)"
-		" AND w.update_tier OPERATOR(pg_catalog.=) 'canary' AND \"$live\"",
-		.nargs = 1, .argtypes = {UUIDARRAYOID}, .role = AS_TABLE_OWNER
+				" AND w.update_tier OPERATOR(pg_catalog.=) 'canary' AND \"$live\"",
+		.nargs = 1,
+		.argtypes = { UUIDARRAYOID },
+		.role = AS_TABLE_OWNER,
 	},
 	[TIER_PRODUCTION] = {
 		.text = "SELECT w.id FROM $table AS w WHERE w.id OPERATOR(pg_catalog.=) ANY ($1)"
-		" AND w.update_tier OPERATOR(pg_catalog.=) 'production' AND \"$live\"",
-		.nargs = 1, .argtypes = {UUIDARRAYOID}, .role = AS_TABLE_OWNER
+				" AND w.update_tier OPERATOR(pg_catalog.=) 'production' AND \"$live\"",
+		.nargs = 1,
+		.argtypes = { UUIDARRAYOID },
+		.role = AS_TABLE_OWNER,
 	}
 };
 
 /* What claim_batch() is at. */
 typedef struct Batch
 {
-	Package    *package;
-	Rollout    *rollout;
+	Package				  *package;
+	Rollout				  *rollout;
 	const WorkspacesTable *table;
-	ReturnSetInfo *rsinfo;
-	int64		wanted;			/* leases still to give */
-	bool		granted;		/* has there been one? */
-	bool		last_attempts;	/* was one of them a last attempt? */
+	ReturnSetInfo		  *rsinfo;
+	int64				   wanted;		  /* leases still to give */
+	bool				   granted;		  /* has there been one? */
+	bool				   last_attempts; /* was one of them a last attempt? */
 } Batch;
 
 static void
 batch_return(Batch *batch, Datum workspace, Tier tier, int32 attempt, int64 token)
 {
-	Datum		values[4] = {
+	Datum values[4] = {
 		workspace,
 		CStringGetTextDatum(tier_names[tier]),
 		Int32GetDatum(attempt),
 		Int64GetDatum(token)
 	};
-	bool		nulls[4] = {false};
+	bool nulls[4] = { false };
 
 	batch->wanted--;
 	batch->granted = true;
@@ -1083,13 +1115,13 @@ batch_return(Batch *batch, Datum workspace, Tier tier, int32 attempt, int64 toke
 static NullableDatum
 next_uuid(Datum id)
 {
-	pg_uuid_t  *next = palloc_object(pg_uuid_t);
+	pg_uuid_t *next = palloc_object(pg_uuid_t);
 
 	memcpy(next, DatumGetUUIDP(id), sizeof(pg_uuid_t));
 	for (int i = UUID_LEN - 1; i >= 0; i--)
 	{
 		if (++next->data[i] != 0)
-			return (NullableDatum) {.value = UUIDPGetDatum(next)};
+			return (NullableDatum){ .value = UUIDPGetDatum(next) };
 	}
 	return NO_DATUM;
 }
@@ -1108,18 +1140,19 @@ same_uuid(NullableDatum a, NullableDatum b)
 static void
 sweep(Batch *batch, Tier tier, int64 left)
 {
-	pg_uuid_t	first = {{0}};
+	pg_uuid_t	   first = { { 0 } };
 	NullableDatum *position = &batch->rollout->position[tier];
-	NullableDatum before = *position;
-	bool		from_start = position->isnull;
+	NullableDatum  before = *position;
+	bool		   from_start = position->isnull;
 
 	while (batch->wanted > 0 && left > 0)
 	{
 		NullableDatum arg = position->isnull ?
-			(NullableDatum) {.value = UUIDPGetDatum(&first)} : *position;
-		Datum		ids[SWEEP_CHUNK];
-		int			count = 0;
-		ListCell   *lc;
+			(NullableDatum){ .value = UUIDPGetDatum(&first) } :
+			*position;
+		Datum		  ids[SWEEP_CHUNK];
+		int			  count = 0;
+		ListCell	 *lc;
 
 		CHECK_FOR_INTERRUPTS();
 		foreach(lc, statement_fetch_all(&sweep_on[tier], batch->table, &arg))
@@ -1159,18 +1192,18 @@ sweep(Batch *batch, Tier tier, int64 left)
 static void
 claim_due(Batch *batch, Tier tier, int64 left)
 {
-	int64	   *position = &batch->rollout->due_position[tier];
-	int64		before = *position;
-	bool		from_start = before == 0;
+	int64 *position = &batch->rollout->due_position[tier];
+	int64  before = *position;
+	bool   from_start = before == 0;
 
 	while (batch->wanted > 0 && left > 0)
 	{
-		NullableDatum args[2] = {int64_value(batch->rollout->id), int64_value(*position)};
-		List	   *rows = statement_fetch_all(&load_due, NULL, args);
-		List	   *live = NIL;
-		Datum		ids[SWEEP_CHUNK];
-		int			count = 0;
-		ListCell   *lc;
+		NullableDatum args[2] = { int64_value(batch->rollout->id), int64_value(*position) };
+		List		 *rows = statement_fetch_all(&load_due, NULL, args);
+		List		 *live = NIL;
+		Datum		  ids[SWEEP_CHUNK];
+		int			  count = 0;
+		ListCell	 *lc;
 
 		CHECK_FOR_INTERRUPTS();
 		foreach(lc, rows)
@@ -1185,14 +1218,14 @@ claim_due(Batch *batch, Tier tier, int64 left)
 
 		foreach(lc, rows)
 		{
-			Execution  *execution = execution_from_row(lfirst(lc));
-			ListCell   *lc2;
+			Execution *execution = execution_from_row(lfirst(lc));
+			ListCell  *lc2;
 
 			*position = execution->token;
 			foreach(lc2, live)
 			{
 				if (same_uuid(((NullableDatum *) lfirst(lc2))[0],
-							  (NullableDatum) {.value = execution->workspace}))
+							  (NullableDatum){ .value = execution->workspace }))
 					break;
 			}
 			if (lc2 == NULL)
@@ -1236,10 +1269,10 @@ claim_tier(Batch *batch, Tier tier, int64 left)
 Datum
 update_tier_claim_batch(PG_FUNCTION_ARGS)
 {
-	char	   *name = name_argument(fcinfo->args[0], "package");
-	char	   *version = name_argument(fcinfo->args[1], "version");
-	Batch		batch = {0};
-	int64		many;
+	char *name = name_argument(fcinfo->args[0], "package");
+	char *version = name_argument(fcinfo->args[1], "version");
+	Batch batch = { 0 };
+	int64 many;
 
 	if (fcinfo->args[2].isnull)
 		ereport(ERROR,
@@ -1286,7 +1319,7 @@ update_tier_claim_batch(PG_FUNCTION_ARGS)
 static State
 outcome_argument(NullableDatum value)
 {
-	char	   *outcome;
+	char *outcome;
 
 	if (value.isnull)
 		ereport(ERROR,
@@ -1314,13 +1347,13 @@ outcome_argument(NullableDatum value)
 static Datum
 late_report(FunctionCallInfo fcinfo, State outcome, const char *detail)
 {
-	int64		token = PG_GETARG_INT64(0);
-	NullableDatum args[1] = {int64_value(token)};
+	int64		  token = PG_GETARG_INT64(0);
+	NullableDatum args[1] = { int64_value(token) };
 	NullableDatum row[2];
-	char	   *name;
-	char	   *version;
-	Package    *package;
-	Rollout    *rollout;
+	char		 *name;
+	char		 *version;
+	Package		 *package;
+	Rollout		 *rollout;
 
 	if (!statement_fetch(&replaced_token, NULL, args, row))
 		ereport(ERROR,
@@ -1337,11 +1370,11 @@ late_report(FunctionCallInfo fcinfo, State outcome, const char *detail)
 	ereport(WARNING,
 			(errmsg("report for token %lld is not counted", (long long) token),
 			 rollout ?
-			 errdetail("Another attempt at the workspace has replaced this one.") :
-			 errdetail("Its rollout has been pruned."),
+				 errdetail("Another attempt at the workspace has replaced this one.") :
+				 errdetail("Its rollout has been pruned."),
 			 errhint("Report sooner, or give rollouts of package \"%s\" a longer lease.", clipped(name))));
 	if (rollout == NULL)
-		PG_RETURN_NULL();		/* pruned */
+		PG_RETURN_NULL(); /* pruned */
 	return CStringGetTextDatum(phase_names[phase_at(&rollout->timeline, package->now)]);
 }
 
@@ -1349,7 +1382,7 @@ late_report(FunctionCallInfo fcinfo, State outcome, const char *detail)
 static Execution *
 execution_of_token(const NullableDatum *token, char **package, char **version)
 {
-	List	   *rows = statement_fetch_all(&load_execution_by_token, NULL, token);
+	List		  *rows = statement_fetch_all(&load_execution_by_token, NULL, token);
 	NullableDatum *row;
 
 	if (rows == NIL)
@@ -1369,16 +1402,16 @@ execution_of_token(const NullableDatum *token, char **package, char **version)
 Datum
 update_tier_report(PG_FUNCTION_ARGS)
 {
-	State		outcome;
-	char	   *installed_version = optional_text(fcinfo->args[2]);
-	char	   *detail = optional_text(fcinfo->args[3]);
-	NullableDatum args[1] = {fcinfo->args[0]};
-	char	   *name;
-	char	   *version;
-	bool		was_locked;
-	Execution  *execution;
-	Package    *package;
-	Rollout    *rollout;
+	State		  outcome;
+	char		 *installed_version = optional_text(fcinfo->args[2]);
+	char		 *detail = optional_text(fcinfo->args[3]);
+	NullableDatum args[1] = { fcinfo->args[0] };
+	char		 *name;
+	char		 *version;
+	bool		  was_locked;
+	Execution	 *execution;
+	Package		 *package;
+	Rollout		 *rollout;
 
 	if (args[0].isnull)
 		ereport(ERROR,
@@ -1416,7 +1449,7 @@ update_tier_report(PG_FUNCTION_ARGS)
 
 	if (outcome != execution->state)
 	{
-		State		before = execution->state;
+		State before = execution->state;
 
 		/*
 		 * Within an attempt it can only get worse: a failure that turned out
@@ -1443,12 +1476,12 @@ update_tier_report(PG_FUNCTION_ARGS)
 				 (is_last_attempt(rollout, execution) && before != STATE_EXPIRED))
 			set_evidence(rollout, execution, EVIDENCE_FAILED);
 		else if (before == STATE_SUCCEEDED)
-			set_evidence(rollout, execution, EVIDENCE_NONE);	/* it was none after all */
+			set_evidence(rollout, execution, EVIDENCE_NONE); /* it was none after all */
 
 		write_execution(package, rollout, execution);
 		if (execution->evidence == EVIDENCE_FAILED)
 			event_add(package, rollout, "failed",
-					  (NullableDatum) {.value = execution->workspace},
+					  (NullableDatum){ .value = execution->workspace },
 					  int64_value(execution->token), detail);
 		rollout_evidence_changed(package, rollout);
 
@@ -1469,51 +1502,60 @@ update_tier_report(PG_FUNCTION_ARGS)
 
 static Statement count_live = {
 	.text = "SELECT pg_catalog.count(*) FILTER (WHERE w.update_tier OPERATOR(pg_catalog.=) 'canary'),"
-	" pg_catalog.count(*) FILTER (WHERE w.update_tier OPERATOR(pg_catalog.=) 'production')"
-	" FROM $table AS w WHERE \"$live\"",
-	.read_only = true, .role = AS_TABLE_OWNER,
+			" pg_catalog.count(*) FILTER (WHERE w.update_tier OPERATOR(pg_catalog.=) 'production')"
+			" FROM $table AS w WHERE \"$live\"",
+	.read_only = true,
+	.role = AS_TABLE_OWNER,
 	.cursor_options = CURSOR_OPT_PARALLEL_OK
 };
 
 static Statement count_live_of = {
 	.text = "SELECT pg_catalog.count(*) FILTER (WHERE w.update_tier OPERATOR(pg_catalog.=) 'canary'),"
-	" pg_catalog.count(*) FILTER (WHERE w.update_tier OPERATOR(pg_catalog.=) 'production')"
-	" FROM $table AS w WHERE w.id OPERATOR(pg_catalog.=) ANY ($1) AND \"$live\"",
-	.nargs = 1, .argtypes = {UUIDARRAYOID},
-	.read_only = true, .role = AS_TABLE_OWNER
+			" pg_catalog.count(*) FILTER (WHERE w.update_tier OPERATOR(pg_catalog.=) 'production')"
+			" FROM $table AS w WHERE w.id OPERATOR(pg_catalog.=) ANY ($1) AND \"$live\"",
+	.nargs = 1,
+	.argtypes = { UUIDARRAYOID },
+	.read_only = true,
+	.role = AS_TABLE_OWNER,
 };
 
 /* Workspaces that are done, leased, or out of attempts, in pages. */
 static Statement page_of_settled = {
 	.text = "SELECT e.workspace FROM update_tier.execution AS e"
-	" WHERE e.rollout OPERATOR(pg_catalog.=) $1 AND e.workspace OPERATOR(pg_catalog.>) $2"
-	" AND NOT e.due AND NOT (e.state OPERATOR(pg_catalog.=) 'claimed'"
-	"  AND e.lease_until OPERATOR(pg_catalog.<=) $3 AND e.attempt OPERATOR(pg_catalog.<) $4)"
-	" ORDER BY e.workspace LIMIT $5",
-	.nargs = 5, .argtypes = {INT8OID, UUIDOID, TIMESTAMPTZOID, INT4OID, INT8OID},
-	.read_only = true, .role = AS_EXTENSION
+			" WHERE e.rollout OPERATOR(pg_catalog.=) $1 AND e.workspace OPERATOR(pg_catalog.>) $2"
+			" AND NOT e.due AND NOT (e.state OPERATOR(pg_catalog.=) 'claimed'"
+			"  AND e.lease_until OPERATOR(pg_catalog.<=) $3 AND e.attempt OPERATOR(pg_catalog.<) $4)"
+			" ORDER BY e.workspace LIMIT $5",
+	.nargs = 5,
+	.argtypes = { INT8OID, UUIDOID, TIMESTAMPTZOID, INT4OID, INT8OID },
+	.read_only = true,
+	.role = AS_EXTENSION,
 };
 
 static Statement first_settled = {
 	.text = "SELECT e.workspace FROM update_tier.execution AS e"
-	" WHERE e.rollout OPERATOR(pg_catalog.=) $1"
-	" AND NOT e.due AND NOT (e.state OPERATOR(pg_catalog.=) 'claimed'"
-	"  AND e.lease_until OPERATOR(pg_catalog.<=) $3 AND e.attempt OPERATOR(pg_catalog.<) $4)"
-	" ORDER BY e.workspace LIMIT $5",
-	.nargs = 5, .argtypes = {INT8OID, UUIDOID, TIMESTAMPTZOID, INT4OID, INT8OID},
-	.read_only = true, .role = AS_EXTENSION
+			" WHERE e.rollout OPERATOR(pg_catalog.=) $1"
+			" AND NOT e.due AND NOT (e.state OPERATOR(pg_catalog.=) 'claimed'"
+			"  AND e.lease_until OPERATOR(pg_catalog.<=) $3 AND e.attempt OPERATOR(pg_catalog.<) $4)"
+			" ORDER BY e.workspace LIMIT $5",
+	.nargs = 5,
+	.argtypes = { INT8OID, UUIDOID, TIMESTAMPTZOID, INT4OID, INT8OID },
+	.read_only = true,
+	.role = AS_EXTENSION,
 };
 
 static Statement count_leased = {
 	.text = "SELECT pg_catalog.count(*) FILTER (WHERE e.tier OPERATOR(pg_catalog.=) 'canary'),"
-	" pg_catalog.count(*) FILTER (WHERE e.tier OPERATOR(pg_catalog.=) 'production')"
-	" FROM update_tier.execution AS e WHERE e.rollout OPERATOR(pg_catalog.=) $1"
-	" AND e.state OPERATOR(pg_catalog.=) 'claimed' AND e.lease_until OPERATOR(pg_catalog.>) $2",
-	.nargs = 2, .argtypes = {INT8OID, TIMESTAMPTZOID},
-	.read_only = true, .role = AS_EXTENSION
+			" pg_catalog.count(*) FILTER (WHERE e.tier OPERATOR(pg_catalog.=) 'production')"
+			" FROM update_tier.execution AS e WHERE e.rollout OPERATOR(pg_catalog.=) $1"
+			" AND e.state OPERATOR(pg_catalog.=) 'claimed' AND e.lease_until OPERATOR(pg_catalog.>) $2",
+	.nargs = 2,
+	.argtypes = { INT8OID, TIMESTAMPTZOID },
+	.read_only = true,
+	.role = AS_EXTENSION,
 };
 
-#define PROGRESS_PAGE	1000
+#define PROGRESS_PAGE 1000
 
 /*
  * update_tier.progress(package, version)
@@ -1525,16 +1567,16 @@ static Statement count_leased = {
 Datum
 update_tier_progress(PG_FUNCTION_ARGS)
 {
-	char	   *name = name_argument(fcinfo->args[0], "package");
-	char	   *version = name_argument(fcinfo->args[1], "version");
-	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	TimestampTz now = GetCurrentTransactionStartTimestamp();
+	char				  *name = name_argument(fcinfo->args[0], "package");
+	char				  *version = name_argument(fcinfo->args[1], "version");
+	ReturnSetInfo		  *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	TimestampTz			   now = GetCurrentTransactionStartTimestamp();
 	const WorkspacesTable *table = workspaces_lock(AccessShareLock);
-	Rollout    *rollout = rollout_read(name, version);
-	NullableDatum live[TIER_COUNT];
-	NullableDatum leased[TIER_COUNT];
-	NullableDatum args[5];
-	int64		remaining[TIER_COUNT];
+	Rollout				  *rollout = rollout_read(name, version);
+	NullableDatum		   live[TIER_COUNT];
+	NullableDatum		   leased[TIER_COUNT];
+	NullableDatum		   args[5];
+	int64				   remaining[TIER_COUNT];
 
 	if (rollout == NULL)
 		refuse_unknown_rollout(name, version);
@@ -1542,23 +1584,23 @@ update_tier_progress(PG_FUNCTION_ARGS)
 
 	(void) statement_fetch(&count_live, table, NULL, live);
 	args[0] = int64_value(rollout->id);
-	args[1] = (NullableDatum) {.value = TimestampTzGetDatum(now)};
+	args[1] = (NullableDatum){ .value = TimestampTzGetDatum(now) };
 	(void) statement_fetch(&count_leased, NULL, args, leased);
 	for (int tier = 0; tier < TIER_COUNT; tier++)
 		remaining[tier] = DatumGetInt64(live[tier].value);
 
 	/* The two tables are read with different rights, hence not in a join. */
 	args[1] = NO_DATUM;
-	args[2] = (NullableDatum) {.value = TimestampTzGetDatum(now)};
-	args[3] = (NullableDatum) {.value = Int32GetDatum(rollout->max_attempts)};
+	args[2] = (NullableDatum){ .value = TimestampTzGetDatum(now) };
+	args[3] = (NullableDatum){ .value = Int32GetDatum(rollout->max_attempts) };
 	args[4] = int64_value(PROGRESS_PAGE);
 	for (;;)
 	{
-		List	   *rows = statement_fetch_all(args[1].isnull ? &first_settled : &page_of_settled,
-											   NULL, args);
-		Datum		ids[PROGRESS_PAGE];
-		int			count = 0;
-		ListCell   *lc;
+		List *rows = statement_fetch_all(args[1].isnull ? &first_settled : &page_of_settled,
+										 NULL, args);
+		Datum		  ids[PROGRESS_PAGE];
+		int			  count = 0;
+		ListCell	 *lc;
 		NullableDatum settled[TIER_COUNT];
 		NullableDatum array;
 
@@ -1571,12 +1613,12 @@ update_tier_progress(PG_FUNCTION_ARGS)
 		(void) statement_fetch(&count_live_of, table, &array, settled);
 		for (int tier = 0; tier < TIER_COUNT; tier++)
 			remaining[tier] -= DatumGetInt64(settled[tier].value);
-		args[1] = (NullableDatum) {.value = ids[count - 1]};
+		args[1] = (NullableDatum){ .value = ids[count - 1] };
 	}
 
 	for (int tier = 0; tier < TIER_COUNT; tier++)
 	{
-		Datum		values[6] = {
+		Datum values[6] = {
 			CStringGetTextDatum(tier_names[tier]),
 			live[tier].value,
 			Int64GetDatum(rollout->succeeded[tier]),
@@ -1584,7 +1626,7 @@ update_tier_progress(PG_FUNCTION_ARGS)
 			leased[tier].value,
 			Int64GetDatum(remaining[tier])
 		};
-		bool		nulls[6] = {false};
+		bool nulls[6] = { false };
 
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}

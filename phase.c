@@ -44,7 +44,7 @@ phase_parse(const char *name, Phase *phase)
 Phase
 phase_at(const Timeline *timeline, int64_t moment)
 {
-	Phase		phase = timeline->phase;
+	Phase phase = timeline->phase;
 
 	if (phase == PHASE_QUEUED && timeline->turn_at <= moment)
 		phase = timeline->needs_canary ? PHASE_CANARY : PHASE_SOAKING;

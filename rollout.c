@@ -57,12 +57,12 @@ PG_FUNCTION_INFO_V1(update_tier_prune);
  * Two of these, with what a btree tuple takes, fit into an index page three
  * times, as the unique index over package and version requires.
  */
-#define NAME_MAX_BYTES	1024
+#define NAME_MAX_BYTES 1024
 
-#define EXPIRED_REASON	"a lease of a last attempt expired"
+#define EXPIRED_REASON "a lease of a last attempt expired"
 
 /* NOTIFY takes less than 8000 bytes: two names as JSON, and what is around. */
-#define NOTIFY_NAME_MAX	3900
+#define NOTIFY_NAME_MAX 3900
 
 
 /* ---------------------------------------------------------------------
@@ -86,19 +86,19 @@ text_value(const char *value)
 NullableDatum
 int64_value(int64 value)
 {
-	return (NullableDatum) {.value = Int64GetDatum(value)};
+	return (NullableDatum){ .value = Int64GetDatum(value) };
 }
 
 static NullableDatum
 int32_value(int32 value)
 {
-	return (NullableDatum) {.value = Int32GetDatum(value)};
+	return (NullableDatum){ .value = Int32GetDatum(value) };
 }
 
 static NullableDatum
 moment_value(TimestampTz value)
 {
-	return (NullableDatum) {.value = TimestampTzGetDatum(value)};
+	return (NullableDatum){ .value = TimestampTzGetDatum(value) };
 }
 
 /* NULL for NULL. */
@@ -124,7 +124,7 @@ name_is_possible(const char *name)
 char *
 name_argument(NullableDatum value, const char *argument)
 {
-	Size		length;
+	Size length;
 
 	if (value.isnull)
 		ereport(ERROR,
@@ -151,8 +151,8 @@ name_argument(NullableDatum value, const char *argument)
 static int64
 interval_microseconds(const Interval *interval)
 {
-	int64		days = (int64) interval->month * DAYS_PER_MONTH + interval->day;
-	int64		result;
+	int64 days = (int64) interval->month * DAYS_PER_MONTH + interval->day;
+	int64 result;
 
 	if (pg_mul_s64_overflow(days, USECS_PER_DAY, &result))
 		return days > 0 ? PG_INT64_MAX : PG_INT64_MIN;
@@ -178,8 +178,8 @@ moment_after(TimestampTz moment, int64 microseconds)
 static Phase
 phase_argument(text *value)
 {
-	char	   *name = text_to_cstring(value);
-	Phase		phase;
+	char *name = text_to_cstring(value);
+	Phase phase;
 
 	if (!phase_parse(name, &phase))
 		ereport(ERROR,
@@ -207,7 +207,7 @@ update_tier_phase_runs(PG_FUNCTION_ARGS)
 Datum
 update_tier_phase_at(PG_FUNCTION_ARGS)
 {
-	Timeline	timeline = {
+	Timeline timeline = {
 		.phase = phase_argument(PG_GETARG_TEXT_PP(0)),
 		.needs_canary = PG_GETARG_BOOL(1),
 		.turn_at = PG_GETARG_TIMESTAMPTZ(2),
@@ -238,11 +238,12 @@ update_tier_phase_at(PG_FUNCTION_ARGS)
 	" r.production_in_flight, r.production_position, r.production_due_position," \
 	" r.first_expiry, r.related, r.reason "
 
-#define TEXT_IS(column, value)	column " OPERATOR(pg_catalog.=) " value
+#define TEXT_IS(column, value) column " OPERATOR(pg_catalog.=) " value
 #define CAN_CHANGE \
 	"r.phase OPERATOR(pg_catalog.=) ANY (ARRAY['queued', 'canary', 'soaking', 'promoted'])"
 
 /* The settings of a package: its own, else those of '*', else the defaults. */
+/* clang-format off */
 #define POLICY \
 	" COALESCE(p.soak, d.soak, '24 hours'), COALESCE(p.min_successes, d.min_successes, 1)," \
 	" COALESCE(p.max_failures, d.max_failures, 0), COALESCE(p.max_in_flight, d.max_in_flight, 25)," \
@@ -251,15 +252,17 @@ update_tier_phase_at(PG_FUNCTION_ARGS)
 	" FROM (SELECT 1) AS one" \
 	" LEFT JOIN update_tier.policy AS p ON " TEXT_IS("p.package", "$1") \
 	" LEFT JOIN update_tier.policy AS d ON " TEXT_IS("d.package", "'*'")
+/* clang-format on */
 
 #define POLICY_COLUMNS \
 	"soak, min_successes, max_failures, max_in_flight, max_attempts, lease, auto_promote, require_canary"
 
 static Statement load_package = {
 	.text = "SELECT" ROLLOUT_COLUMNS "FROM update_tier.rollout AS r"
-	" WHERE " TEXT_IS("r.package", "$1") " AND " CAN_CHANGE " ORDER BY r.ordinal",
-	.nargs = 1, .argtypes = {TEXTOID},
-	.role = AS_EXTENSION
+			" WHERE " TEXT_IS("r.package", "$1") " AND " CAN_CHANGE " ORDER BY r.ordinal",
+	.nargs = 1,
+	.argtypes = { TEXTOID },
+	.role = AS_EXTENSION,
 };
 
 #define ONE_ROLLOUT \
@@ -268,22 +271,27 @@ static Statement load_package = {
 
 static Statement load_rollout = {
 	.text = ONE_ROLLOUT,
-	.nargs = 2, .argtypes = {TEXTOID, TEXTOID},
-	.role = AS_EXTENSION
+	.nargs = 2,
+	.argtypes = { TEXTOID, TEXTOID },
+	.role = AS_EXTENSION,
 };
 
 /* The same for gates, which see what their statement sees. */
 static Statement peek_rollout = {
 	.text = ONE_ROLLOUT,
-	.nargs = 2, .argtypes = {TEXTOID, TEXTOID},
-	.read_only = true, .role = AS_EXTENSION
+	.nargs = 2,
+	.argtypes = { TEXTOID, TEXTOID },
+	.read_only = true,
+	.role = AS_EXTENSION,
 };
 
 static Statement peek_package = {
 	.text = "SELECT" ROLLOUT_COLUMNS "FROM update_tier.rollout AS r"
-	" WHERE " TEXT_IS("r.package", "$1") " AND " CAN_CHANGE " ORDER BY r.ordinal",
-	.nargs = 1, .argtypes = {TEXTOID},
-	.read_only = true, .role = AS_EXTENSION
+			" WHERE " TEXT_IS("r.package", "$1") " AND " CAN_CHANGE " ORDER BY r.ordinal",
+	.nargs = 1,
+	.argtypes = { TEXTOID },
+	.read_only = true,
+	.role = AS_EXTENSION,
 };
 
 /*
@@ -292,48 +300,50 @@ static Statement peek_package = {
  */
 static Statement insert_rollout = {
 	.text = "INSERT INTO update_tier.rollout AS r (package, version, phase, changed_at, " POLICY_COLUMNS ")"
-	" SELECT $1, $2, 'superseded', $3, " POLICY " RETURNING" ROLLOUT_COLUMNS,
-	.nargs = 3, .argtypes = {TEXTOID, TEXTOID, TIMESTAMPTZOID},
-	.role = AS_EXTENSION
+			" SELECT $1, $2, 'superseded', $3, " POLICY " RETURNING" ROLLOUT_COLUMNS,
+	.nargs = 3,
+	.argtypes = { TEXTOID, TEXTOID, TIMESTAMPTZOID },
+	.role = AS_EXTENSION,
 };
 
 static Statement renew_rollout = {
 	.text = "UPDATE update_tier.rollout AS r SET (" POLICY_COLUMNS ") = (SELECT " POLICY "),"
-	" ordinal = pg_catalog.nextval('update_tier.rollout_ordinal'), phase = 'superseded',"
-	" turn_at = 'infinity', soak_ends_at = 'infinity', superseded_at = 'infinity',"
-	" halts_at = 'infinity', promoted_at = 'infinity', canary_succeeded = 0, canary_failed = 0,"
-	" canary_acknowledged = 0, canary_in_flight = 0, canary_position = NULL, canary_due_position = 0,"
-	" production_succeeded = 0, production_failed = 0, production_acknowledged = 0,"
-	" production_in_flight = 0, production_position = NULL, production_due_position = 0,"
-	" first_expiry = 'infinity', related = NULL"
-	" WHERE r.id OPERATOR(pg_catalog.=) $2 RETURNING" ROLLOUT_COLUMNS,
-	.nargs = 2, .argtypes = {TEXTOID, INT8OID},
-	.role = AS_EXTENSION
+			" ordinal = pg_catalog.nextval('update_tier.rollout_ordinal'), phase = 'superseded',"
+			" turn_at = 'infinity', soak_ends_at = 'infinity', superseded_at = 'infinity',"
+			" halts_at = 'infinity', promoted_at = 'infinity', canary_succeeded = 0, canary_failed = 0,"
+			" canary_acknowledged = 0, canary_in_flight = 0, canary_position = NULL, canary_due_position = 0,"
+			" production_succeeded = 0, production_failed = 0, production_acknowledged = 0,"
+			" production_in_flight = 0, production_position = NULL, production_due_position = 0,"
+			" first_expiry = 'infinity', related = NULL"
+			" WHERE r.id OPERATOR(pg_catalog.=) $2 RETURNING" ROLLOUT_COLUMNS,
+	.nargs = 2,
+	.argtypes = { TEXTOID, INT8OID },
+	.role = AS_EXTENSION,
 };
 
 static Statement save_rollout = {
 	.text = "UPDATE update_tier.rollout AS r SET phase = $2, turn_at = $3, soak_ends_at = $4,"
-	" superseded_at = $5, halts_at = $6, promoted_at = $7, changed_at = $8,"
-	" canary_succeeded = $9, canary_failed = $10, canary_acknowledged = $11,"
-	" canary_in_flight = $12, canary_position = $13, canary_due_position = $14,"
-	" production_succeeded = $15, production_failed = $16, production_acknowledged = $17,"
-	" production_in_flight = $18, production_position = $19, production_due_position = $20,"
-	" first_expiry = $21, related = $22, reason = $23"
-	" WHERE r.id OPERATOR(pg_catalog.=) $1",
+			" superseded_at = $5, halts_at = $6, promoted_at = $7, changed_at = $8,"
+			" canary_succeeded = $9, canary_failed = $10, canary_acknowledged = $11,"
+			" canary_in_flight = $12, canary_position = $13, canary_due_position = $14,"
+			" production_succeeded = $15, production_failed = $16, production_acknowledged = $17,"
+			" production_in_flight = $18, production_position = $19, production_due_position = $20,"
+			" first_expiry = $21, related = $22, reason = $23"
+			" WHERE r.id OPERATOR(pg_catalog.=) $1",
 	.nargs = 23,
-	.argtypes = {INT8OID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID,
-		TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, INT4OID, INT4OID,
-		INT4OID, UUIDOID, INT8OID, INT4OID, INT4OID, INT4OID, INT4OID, UUIDOID, INT8OID,
-	TIMESTAMPTZOID, TEXTOID, TEXTOID},
-	.role = AS_EXTENSION
+	.argtypes = { INT8OID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID,
+				  TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, INT4OID, INT4OID,
+				  INT4OID, UUIDOID, INT8OID, INT4OID, INT4OID, INT4OID, INT4OID, UUIDOID, INT8OID,
+				  TIMESTAMPTZOID, TEXTOID, TEXTOID },
+	.role = AS_EXTENSION,
 };
 
 static Statement insert_event = {
 	.text = "INSERT INTO update_tier.event (at, actor, kind, package, version, workspace, token, detail)"
-	" VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+			" VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
 	.nargs = 8,
-	.argtypes = {TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, UUIDOID, INT8OID, TEXTOID},
-	.role = AS_EXTENSION
+	.argtypes = { TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, UUIDOID, INT8OID, TEXTOID },
+	.role = AS_EXTENSION,
 };
 
 /* Too few canaries so far for the soak to begin? */
@@ -347,8 +357,8 @@ needs_canary(const Rollout *rollout)
 static Rollout *
 rollout_from_row(const NullableDatum *row)
 {
-	Rollout    *rollout = palloc0_object(Rollout);
-	char	   *phase = TextDatumGetCString(row[4].value);
+	Rollout *rollout = palloc0_object(Rollout);
+	char	*phase = TextDatumGetCString(row[4].value);
 
 	rollout->id = DatumGetInt64(row[0].value);
 	rollout->package = TextDatumGetCString(row[1].value);
@@ -392,7 +402,7 @@ static void
 rollout_write(const Rollout *rollout)
 {
 	NullableDatum args[23];
-	int			n = 0;
+	int			  n = 0;
 
 	args[n++] = int64_value(rollout->id);
 	args[n++] = text_value(phase_names[rollout->timeline.phase]);
@@ -422,8 +432,8 @@ rollout_write(const Rollout *rollout)
 Rollout *
 rollout_read(const char *package, const char *version)
 {
-	NullableDatum args[2] = {text_value(package), text_value(version)};
-	List	   *rows = statement_fetch_all(&peek_rollout, NULL, args);
+	NullableDatum args[2] = { text_value(package), text_value(version) };
+	List		 *rows = statement_fetch_all(&peek_rollout, NULL, args);
 
 	return rows == NIL ? NULL : rollout_from_row(linitial(rows));
 }
@@ -436,12 +446,12 @@ rollout_read(const char *package, const char *version)
 Rollout *
 rollout_soaking(const char *package, TimestampTz moment)
 {
-	NullableDatum args[1] = {text_value(package)};
-	ListCell   *lc;
+	NullableDatum args[1] = { text_value(package) };
+	ListCell	 *lc;
 
 	foreach(lc, statement_fetch_all(&peek_package, NULL, args))
 	{
-		Rollout    *rollout = rollout_from_row(lfirst(lc));
+		Rollout *rollout = rollout_from_row(lfirst(lc));
 
 		if (phase_at(&rollout->timeline, moment) == PHASE_SOAKING)
 			return rollout;
@@ -504,7 +514,7 @@ touch(Package *package, Rollout *rollout)
 static void
 add_rollout(Package *package, Rollout *rollout)
 {
-	int			i = 0;
+	int i = 0;
 
 	while (i < list_length(package->rollouts) &&
 		   ((Rollout *) list_nth(package->rollouts, i))->ordinal < rollout->ordinal)
@@ -554,11 +564,11 @@ enter_phase(Package *package, Rollout *rollout, Phase phase, const char *detail)
 static Rollout *
 newer_promoted(Package *package, const Rollout *rollout)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	foreach(lc, package->rollouts)
 	{
-		Rollout    *other = (Rollout *) lfirst(lc);
+		Rollout *other = (Rollout *) lfirst(lc);
 
 		if (other->ordinal > rollout->ordinal && other->promoted_at != DT_NOEND)
 			return other;
@@ -575,9 +585,9 @@ settle(Package *package)
 {
 	for (int i = list_length(package->rollouts) - 1; i >= 0; i--)
 	{
-		Rollout    *rollout = (Rollout *) list_nth(package->rollouts, i);
-		Phase		stored = rollout->timeline.phase;
-		Phase		present = phase_at(&rollout->timeline, package->now);
+		Rollout *rollout = (Rollout *) list_nth(package->rollouts, i);
+		Phase	 stored = rollout->timeline.phase;
+		Phase	 present = phase_at(&rollout->timeline, package->now);
 
 		/* What opens it does at now(), what closes it by the clock. */
 		if (phase_at(&rollout->timeline, package->clock) == PHASE_HALTED)
@@ -593,17 +603,17 @@ settle(Package *package)
 			rollout->related = NULL;
 		if (present == PHASE_SUPERSEDED)
 		{
-			Rollout    *newer = newer_promoted(package, rollout);
+			Rollout *newer = newer_promoted(package, rollout);
 
 			rollout->related = newer ? newer->version : NULL;
 		}
 		if (present == PHASE_HALTED)
 			rollout->reason = EXPIRED_REASON;
 		enter_phase(package, rollout, present,
-					present == PHASE_HALTED ? EXPIRED_REASON :
-					present == PHASE_SUPERSEDED ? rollout->related :
-					present == PHASE_PROMOTED ? "the soak is over" :
-					"its turn has come");
+					present == PHASE_HALTED			? EXPIRED_REASON :
+						present == PHASE_SUPERSEDED ? rollout->related :
+						present == PHASE_PROMOTED	? "the soak is over" :
+													  "its turn has come");
 	}
 }
 
@@ -617,20 +627,21 @@ settle(Package *package)
 static void
 check_snapshot(const char *name)
 {
-	Identity	caller = become(extension_owner(), 0);
-	Datum		values[1] = {CStringGetTextDatum(name)};
-	Oid			types[1] = {TEXTOID};
-	char	   *seen[2];
-	SPIPlanPtr	plan;
+	Identity   caller = become(extension_owner(), 0);
+	Datum	   values[1] = { CStringGetTextDatum(name) };
+	Oid		   types[1] = { TEXTOID };
+	char	  *seen[2];
+	SPIPlanPtr plan;
 
 	SPI_connect();
 	plan = SPI_prepare("SELECT pg_catalog.string_agg(pg_catalog.concat(r.id, ':', r.xmin, ':', r.ctid), ',' ORDER BY r.id)"
-					   " FROM update_tier.rollout AS r WHERE " TEXT_IS("r.package", "$1"), 1, types);
+					   " FROM update_tier.rollout AS r WHERE " TEXT_IS("r.package", "$1"),
+					   1, types);
 	if (plan == NULL)
 		elog(ERROR, "could not prepare: %s", SPI_result_code_string(SPI_result));
 	for (int i = 0; i < 2; i++)
 	{
-		Snapshot	snapshot = RegisterSnapshot(i == 0 ? GetTransactionSnapshot() : GetLatestSnapshot());
+		Snapshot snapshot = RegisterSnapshot(i == 0 ? GetTransactionSnapshot() : GetLatestSnapshot());
 
 		if (SPI_execute_snapshot(plan, values, NULL, snapshot, InvalidSnapshot,
 								 false, false, 0) != SPI_OK_SELECT)
@@ -666,7 +677,7 @@ package_lock_object(const char *name)
 bool
 package_is_locked(const char *name)
 {
-	LOCKTAG		tag;
+	LOCKTAG tag;
 
 	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, package_lock_class(), package_lock_object(name), 0);
 	return lock_is_held(&tag, ExclusiveLock);
@@ -685,9 +696,9 @@ package_is_locked(const char *name)
 Package *
 package_lock(const char *name, const char *command)
 {
-	Package    *package = palloc0_object(Package);
-	NullableDatum args[1] = {text_value(name)};
-	ListCell   *lc;
+	Package		 *package = palloc0_object(Package);
+	NullableDatum args[1] = { text_value(name) };
+	ListCell	 *lc;
 
 	PreventCommandIfReadOnly(command);
 	LockDatabaseObject(package_lock_class(), package_lock_object(name), 0, ExclusiveLock);
@@ -712,10 +723,10 @@ package_lock(const char *name, const char *command)
 Rollout *
 package_find(Package *package, const char *version)
 {
-	NullableDatum args[2] = {text_value(package->name), text_value(version)};
-	List	   *rows;
-	Rollout    *rollout;
-	ListCell   *lc;
+	NullableDatum args[2] = { text_value(package->name), text_value(version) };
+	List		 *rows;
+	Rollout		 *rollout;
+	ListCell	 *lc;
 
 	foreach(lc, package->rollouts)
 	{
@@ -735,11 +746,11 @@ package_find(Package *package, const char *version)
 static Rollout *
 running(Package *package)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	foreach(lc, package->rollouts)
 	{
-		Rollout    *rollout = (Rollout *) lfirst(lc);
+		Rollout *rollout = (Rollout *) lfirst(lc);
 
 		if (rollout->timeline.phase == PHASE_CANARY ||
 			rollout->timeline.phase == PHASE_SOAKING)
@@ -751,11 +762,11 @@ running(Package *package)
 static Rollout *
 queued(Package *package)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	foreach(lc, package->rollouts)
 	{
-		Rollout    *rollout = (Rollout *) lfirst(lc);
+		Rollout *rollout = (Rollout *) lfirst(lc);
 
 		if (rollout->timeline.phase == PHASE_QUEUED)
 			return rollout;
@@ -809,8 +820,8 @@ run_rollout(Package *package, Rollout *rollout)
 static void
 admit(Package *package, Rollout *rollout)
 {
-	Rollout    *waiting = queued(package);
-	Rollout    *current;
+	Rollout *waiting = queued(package);
+	Rollout *current;
 
 	if (waiting != NULL && waiting != rollout)
 		supersede(package, waiting, rollout);
@@ -835,9 +846,9 @@ admit(Package *package, Rollout *rollout)
 Rollout *
 package_start(Package *package, const char *version)
 {
-	Rollout    *rollout = package_find(package, version);
-	NullableDatum args[3] = {text_value(package->name), text_value(version),
-	moment_value(package->stamp)};
+	Rollout		 *rollout = package_find(package, version);
+	NullableDatum args[3] = { text_value(package->name), text_value(version),
+							  moment_value(package->stamp) };
 
 	if (rollout != NULL)
 		return rollout;
@@ -858,9 +869,9 @@ package_start(Package *package, const char *version)
 static void
 schedule(Package *package)
 {
-	TimestampTz free_at = DT_NOBEGIN;	/* nobody in canary or soaking */
-	Rollout    *current = running(package);
-	Rollout    *waiting = queued(package);
+	TimestampTz free_at = DT_NOBEGIN; /* nobody in canary or soaking */
+	Rollout	   *current = running(package);
+	Rollout	   *waiting = queued(package);
 	TimestampTz newer_promoted_at = DT_NOEND;
 	char	   *newer_version = NULL;
 
@@ -899,9 +910,9 @@ schedule(Package *package)
 	/* Newest first: each learns when somebody newer is promoted. */
 	for (int i = list_length(package->rollouts) - 1; i >= 0; i--)
 	{
-		Rollout    *rollout = (Rollout *) list_nth(package->rollouts, i);
-		Timeline   *timeline = &rollout->timeline;
-		Rollout    *newer;
+		Rollout	 *rollout = (Rollout *) list_nth(package->rollouts, i);
+		Timeline *timeline = &rollout->timeline;
+		Rollout	 *newer;
 
 		switch (timeline->phase)
 		{
@@ -963,11 +974,11 @@ package_save(Package *package)
 	schedule(package);
 	for (int turn = 0; turn <= 2; turn++)
 	{
-		ListCell   *lc;
+		ListCell *lc;
 
 		foreach(lc, package->rollouts)
 		{
-			Rollout    *rollout = (Rollout *) lfirst(lc);
+			Rollout *rollout = (Rollout *) lfirst(lc);
 
 			if (!rollout->dirty || turn_to_write(rollout) != turn)
 				continue;
@@ -993,7 +1004,7 @@ halt_rollout(Package *package, Rollout *rollout, const char *reason)
 void
 rollout_evidence_changed(Package *package, Rollout *rollout)
 {
-	Timeline   *timeline = &rollout->timeline;
+	Timeline *timeline = &rollout->timeline;
 
 	touch(package, rollout);
 	timeline->needs_canary = needs_canary(rollout);
@@ -1003,15 +1014,15 @@ rollout_evidence_changed(Package *package, Rollout *rollout)
 	{
 		for (int tier = 0; tier < TIER_COUNT; tier++)
 		{
-			int			failures = rollout->failed[tier] - rollout->acknowledged[tier];
+			int failures = rollout->failed[tier] - rollout->acknowledged[tier];
 
 			if (failures > rollout->max_failures)
 			{
 				halt_rollout(package, rollout,
 							 psprintf("%d %s failed, %d tolerated", failures,
 									  tier == TIER_CANARY ?
-									  (failures == 1 ? "canary workspace" : "canary workspaces") :
-									  (failures == 1 ? "production workspace" : "production workspaces"),
+										  (failures == 1 ? "canary workspace" : "canary workspaces") :
+										  (failures == 1 ? "production workspace" : "production workspaces"),
 									  rollout->max_failures));
 				return;
 			}
@@ -1035,19 +1046,19 @@ rollout_evidence_changed(Package *package, Rollout *rollout)
 
 static Statement upsert_policy = {
 	.text = "INSERT INTO update_tier.policy AS p (package, " POLICY_COLUMNS ")"
-	" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (package) DO UPDATE SET"
-	" soak = COALESCE(excluded.soak, p.soak),"
-	" min_successes = COALESCE(excluded.min_successes, p.min_successes),"
-	" max_failures = COALESCE(excluded.max_failures, p.max_failures),"
-	" max_in_flight = COALESCE(excluded.max_in_flight, p.max_in_flight),"
-	" max_attempts = COALESCE(excluded.max_attempts, p.max_attempts),"
-	" lease = COALESCE(excluded.lease, p.lease),"
-	" auto_promote = COALESCE(excluded.auto_promote, p.auto_promote),"
-	" require_canary = COALESCE(excluded.require_canary, p.require_canary)",
+			" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (package) DO UPDATE SET"
+			" soak = COALESCE(excluded.soak, p.soak),"
+			" min_successes = COALESCE(excluded.min_successes, p.min_successes),"
+			" max_failures = COALESCE(excluded.max_failures, p.max_failures),"
+			" max_in_flight = COALESCE(excluded.max_in_flight, p.max_in_flight),"
+			" max_attempts = COALESCE(excluded.max_attempts, p.max_attempts),"
+			" lease = COALESCE(excluded.lease, p.lease),"
+			" auto_promote = COALESCE(excluded.auto_promote, p.auto_promote),"
+			" require_canary = COALESCE(excluded.require_canary, p.require_canary)",
 	.nargs = 9,
-	.argtypes = {TEXTOID, INTERVALOID, INT4OID, INT4OID, INT4OID, INT4OID, INTERVALOID,
-	BOOLOID, BOOLOID},
-	.role = AS_EXTENSION
+	.argtypes = { TEXTOID, INTERVALOID, INT4OID, INT4OID, INT4OID, INT4OID, INTERVALOID,
+				  BOOLOID, BOOLOID },
+	.role = AS_EXTENSION,
 };
 
 static void
@@ -1081,7 +1092,7 @@ check_interval(NullableDatum value, int64 minimum, const char *setting)
 Datum
 update_tier_set_policy(PG_FUNCTION_ARGS)
 {
-	Package    *package;
+	Package		 *package;
 	NullableDatum args[9];
 
 	for (int i = 0; i < 9; i++)
@@ -1123,10 +1134,10 @@ present_phase(const Package *package, const Rollout *rollout)
 Datum
 update_tier_start(PG_FUNCTION_ARGS)
 {
-	char	   *name = name_argument(fcinfo->args[0], "package");
-	char	   *version = name_argument(fcinfo->args[1], "version");
-	Package    *package = package_lock(name, "update_tier.start()");
-	Rollout    *rollout = package_start(package, version);
+	char	*name = name_argument(fcinfo->args[0], "package");
+	char	*version = name_argument(fcinfo->args[1], "version");
+	Package *package = package_lock(name, "update_tier.start()");
+	Rollout *rollout = package_start(package, version);
 
 	package_save(package);
 	PG_RETURN_DATUM(present_phase(package, rollout));
@@ -1136,9 +1147,9 @@ update_tier_start(PG_FUNCTION_ARGS)
 static Rollout *
 verb_target(FunctionCallInfo fcinfo, Package **package, const char *command)
 {
-	char	   *name = name_argument(fcinfo->args[0], "package");
-	char	   *version = name_argument(fcinfo->args[1], "version");
-	Rollout    *rollout;
+	char	*name = name_argument(fcinfo->args[0], "package");
+	char	*version = name_argument(fcinfo->args[1], "version");
+	Rollout *rollout;
 
 	*package = package_lock(name, command);
 	rollout = package_find(*package, version);
@@ -1176,8 +1187,8 @@ verb_done(Package *package, Rollout *rollout)
 Datum
 update_tier_promote(PG_FUNCTION_ARGS)
 {
-	Package    *package;
-	Rollout    *rollout = verb_target(fcinfo, &package, "update_tier.promote()");
+	Package *package;
+	Rollout *rollout = verb_target(fcinfo, &package, "update_tier.promote()");
 
 	switch (rollout->timeline.phase)
 	{
@@ -1203,8 +1214,8 @@ update_tier_promote(PG_FUNCTION_ARGS)
 Datum
 update_tier_halt(PG_FUNCTION_ARGS)
 {
-	Package    *package;
-	Rollout    *rollout = verb_target(fcinfo, &package, "update_tier.halt()");
+	Package *package;
+	Rollout *rollout = verb_target(fcinfo, &package, "update_tier.halt()");
 
 	switch (rollout->timeline.phase)
 	{
@@ -1232,9 +1243,9 @@ update_tier_halt(PG_FUNCTION_ARGS)
 Datum
 update_tier_resume(PG_FUNCTION_ARGS)
 {
-	Package    *package;
-	Rollout    *rollout = verb_target(fcinfo, &package, "update_tier.resume()");
-	ListCell   *lc;
+	Package	 *package;
+	Rollout	 *rollout = verb_target(fcinfo, &package, "update_tier.resume()");
+	ListCell *lc;
 
 	if (rollout->timeline.phase == PHASE_ABORTED ||
 		rollout->timeline.phase == PHASE_SUPERSEDED)
@@ -1244,7 +1255,7 @@ update_tier_resume(PG_FUNCTION_ARGS)
 	{
 		foreach(lc, package->rollouts)
 		{
-			Rollout    *other = (Rollout *) lfirst(lc);
+			Rollout *other = (Rollout *) lfirst(lc);
 
 			if (other->ordinal > rollout->ordinal &&
 				(phase_runs(other->timeline.phase) || other->timeline.phase == PHASE_QUEUED))
@@ -1275,8 +1286,8 @@ update_tier_resume(PG_FUNCTION_ARGS)
 Datum
 update_tier_abort(PG_FUNCTION_ARGS)
 {
-	Package    *package;
-	Rollout    *rollout = verb_target(fcinfo, &package, "update_tier.abort()");
+	Package *package;
+	Rollout *rollout = verb_target(fcinfo, &package, "update_tier.abort()");
 
 	if (rollout->timeline.phase != PHASE_ABORTED)
 	{
@@ -1299,11 +1310,11 @@ update_tier_abort(PG_FUNCTION_ARGS)
 Datum
 update_tier_retry(PG_FUNCTION_ARGS)
 {
-	Package    *package;
-	Rollout    *rollout = verb_target(fcinfo, &package, "update_tier.retry()");
-	NullableDatum args[2] = {text_value(package->name), int64_value(rollout->id)};
-	char	   *reason = optional_text(fcinfo->args[2]);
-	List	   *rows;
+	Package		 *package;
+	Rollout		 *rollout = verb_target(fcinfo, &package, "update_tier.retry()");
+	NullableDatum args[2] = { text_value(package->name), int64_value(rollout->id) };
+	char		 *reason = optional_text(fcinfo->args[2]);
+	List		 *rows;
 
 	switch (rollout->timeline.phase)
 	{
@@ -1340,6 +1351,7 @@ update_tier_retry(PG_FUNCTION_ARGS)
  * and is not written down yet.  One that was superseded afterwards was good;
  * one that was halted or aborted was not.
  */
+/* clang-format off */
 #define PROMOTED_VERSION(package, moment) \
 	"SELECT q.id, q.version FROM (" \
 	" SELECT r.id, r.version, r.ordinal," \
@@ -1351,11 +1363,14 @@ update_tier_retry(PG_FUNCTION_ARGS)
 	" WHERE q.promoted_at OPERATOR(pg_catalog.<) 'infinity'" \
 	" AND q.phase OPERATOR(pg_catalog.=) ANY (ARRAY['promoted', 'superseded'])" \
 	" ORDER BY q.promoted_at DESC, q.ordinal DESC LIMIT 1"
+/* clang-format on */
 
 static Statement promoted_version = {
 	.text = PROMOTED_VERSION("$1", "$2"),
-	.nargs = 2, .argtypes = {TEXTOID, TIMESTAMPTZOID},
-	.read_only = true, .role = AS_EXTENSION
+	.nargs = 2,
+	.argtypes = { TEXTOID, TIMESTAMPTZOID },
+	.read_only = true,
+	.role = AS_EXTENSION,
 };
 
 /*
@@ -1364,8 +1379,8 @@ static Statement promoted_version = {
 Datum
 update_tier_promoted_version(PG_FUNCTION_ARGS)
 {
-	NullableDatum args[2] = {fcinfo->args[0],
-	moment_value(GetCurrentTransactionStartTimestamp())};
+	NullableDatum args[2] = { fcinfo->args[0],
+							  moment_value(GetCurrentTransactionStartTimestamp()) };
 	NullableDatum row[2];
 
 	if (!statement_fetch(&promoted_version, NULL, args, row))
@@ -1379,53 +1394,58 @@ update_tier_promoted_version(PG_FUNCTION_ARGS)
  */
 static Statement prunable_rollouts = {
 	.text = "SELECT r.id FROM update_tier.rollout AS r"
-	" WHERE r.phase OPERATOR(pg_catalog.=) ANY (ARRAY['superseded', 'aborted'])"
-	" AND r.changed_at OPERATOR(pg_catalog.<) $1"
-	" AND r.id OPERATOR(pg_catalog.<>) ALL"
-	" (SELECT k.id FROM (" PROMOTED_VERSION("r.package", "$2") ") AS k)"
-	" ORDER BY r.id",
-	.nargs = 2, .argtypes = {TIMESTAMPTZOID, TIMESTAMPTZOID},
-	.role = AS_EXTENSION
+			" WHERE r.phase OPERATOR(pg_catalog.=) ANY (ARRAY['superseded', 'aborted'])"
+			" AND r.changed_at OPERATOR(pg_catalog.<) $1"
+			" AND r.id OPERATOR(pg_catalog.<>) ALL"
+			" (SELECT k.id FROM (" PROMOTED_VERSION("r.package", "$2") ") AS k)"
+																	   " ORDER BY r.id",
+	.nargs = 2,
+	.argtypes = { TIMESTAMPTZOID, TIMESTAMPTZOID },
+	.role = AS_EXTENSION,
 };
 
 /* One of them, for us alone, if nobody is about to change it. */
 static Statement lock_prunable = {
 	.text = "SELECT" ROLLOUT_COLUMNS "FROM update_tier.rollout AS r"
-	" WHERE r.id OPERATOR(pg_catalog.=) $1"
-	" AND r.phase OPERATOR(pg_catalog.=) ANY (ARRAY['superseded', 'aborted'])"
-	" AND r.changed_at OPERATOR(pg_catalog.<) $2 FOR UPDATE SKIP LOCKED",
-	.nargs = 2, .argtypes = {INT8OID, TIMESTAMPTZOID},
-	.role = AS_EXTENSION
+			" WHERE r.id OPERATOR(pg_catalog.=) $1"
+			" AND r.phase OPERATOR(pg_catalog.=) ANY (ARRAY['superseded', 'aborted'])"
+			" AND r.changed_at OPERATOR(pg_catalog.<) $2 FOR UPDATE SKIP LOCKED",
+	.nargs = 2,
+	.argtypes = { INT8OID, TIMESTAMPTZOID },
+	.role = AS_EXTENSION,
 };
 
 static Statement prune_rollout = {
 	.text = "DELETE FROM update_tier.rollout AS r WHERE r.id OPERATOR(pg_catalog.=) $1",
-	.nargs = 1, .argtypes = {INT8OID},
-	.role = AS_EXTENSION
+	.nargs = 1,
+	.argtypes = { INT8OID },
+	.role = AS_EXTENSION,
 };
 
 static Statement prune_events = {
 	.text = "DELETE FROM update_tier.event AS e WHERE e.at OPERATOR(pg_catalog.<) $1",
-	.nargs = 1, .argtypes = {TIMESTAMPTZOID},
-	.role = AS_EXTENSION
+	.nargs = 1,
+	.argtypes = { TIMESTAMPTZOID },
+	.role = AS_EXTENSION,
 };
 
 /*
  * update_tier.prune(older_than interval) returns bigint
  *
- * It locks the rows of rollouts that have ended, and no package: claims and reports for what goes on do not wait for it.  A rollout that
- * somebody is about to change is left for the next time.
+ * It locks the rows of rollouts that have ended, and no package: claims and
+ * reports for what goes on do not wait for it.  A rollout that somebody is
+ * about to change is left for the next time.
  *
  * Errors: 22023 for a negative interval, 22004 for NULL.
  */
 Datum
 update_tier_prune(PG_FUNCTION_ARGS)
 {
-	TimestampTz now = GetCurrentTransactionStartTimestamp();
-	TimestampTz limit = now;
+	TimestampTz	  now = GetCurrentTransactionStartTimestamp();
+	TimestampTz	  limit = now;
 	NullableDatum args[2];
-	int64		pruned = 0;
-	ListCell   *lc;
+	int64		  pruned = 0;
+	ListCell	 *lc;
 
 	if (PG_ARGISNULL(0))
 		ereport(ERROR,
@@ -1435,16 +1455,16 @@ update_tier_prune(PG_FUNCTION_ARGS)
 	PreventCommandIfReadOnly("update_tier.prune()");
 	if (pg_sub_s64_overflow(limit, interval_microseconds(PG_GETARG_INTERVAL_P(0)), &limit) ||
 		!IS_VALID_TIMESTAMP(limit))
-		PG_RETURN_INT64(0);		/* older than time */
+		PG_RETURN_INT64(0); /* older than time */
 
 	args[0] = moment_value(limit);
 	args[1] = moment_value(now);
 	foreach(lc, statement_fetch_all(&prunable_rollouts, NULL, args))
 	{
-		NullableDatum which[2] = {((NullableDatum *) lfirst(lc))[0], moment_value(limit)};
-		List	   *rows = statement_fetch_all(&lock_prunable, NULL, which);
-		Rollout    *rollout;
-		Package		package = {0};
+		NullableDatum which[2] = { ((NullableDatum *) lfirst(lc))[0], moment_value(limit) };
+		List		 *rows = statement_fetch_all(&lock_prunable, NULL, which);
+		Rollout		 *rollout;
+		Package		  package = { 0 };
 
 		if (rows == NIL)
 			continue;

@@ -35,7 +35,7 @@
 
 /* What stands for the table and for its condition in a statement's text. */
 #define TABLE_MARK	"$table"
-#define LIVE_COLUMN	"$live"
+#define LIVE_COLUMN "$live"
 
 /*
  * A plan for one generation of the attached table, in a memory context of
@@ -45,13 +45,13 @@
  */
 typedef struct KeptPlan
 {
-	MemoryContext context;
+	MemoryContext	 context;
 	const Statement *statement;
-	uint64		generation;
-	char	   *live_when;
-	SPIPlanPtr	plan;
-	int			uses;
-	bool		retired;
+	uint64			 generation;
+	char			*live_when;
+	SPIPlanPtr		 plan;
+	int				 uses;
+	bool			 retired;
 } KeptPlan;
 
 /*
@@ -61,8 +61,8 @@ typedef struct KeptPlan
 static Node *
 live_column(ParseState *pstate, ColumnRef *cref)
 {
-	KeptPlan   *kept = (KeptPlan *) pstate->p_ref_hook_state;
-	Node	   *condition;
+	KeptPlan *kept = (KeptPlan *) pstate->p_ref_hook_state;
+	Node	 *condition;
 
 	if (list_length(cref->fields) != 1 ||
 		!IsA(linitial(cref->fields), String) ||
@@ -83,8 +83,8 @@ live_column(ParseState *pstate, ColumnRef *cref)
 static Node *
 parameter(ParseState *pstate, ParamRef *pref)
 {
-	KeptPlan   *kept = (KeptPlan *) pstate->p_ref_hook_state;
-	Param	   *param;
+	KeptPlan *kept = (KeptPlan *) pstate->p_ref_hook_state;
+	Param	 *param;
 
 	if (pref->number < 1 || pref->number > kept->statement->nargs)
 		elog(ERROR, "statement has no parameter $%d", pref->number);
@@ -112,7 +112,7 @@ static char *
 statement_text(const char *text, const char *table_name)
 {
 	StringInfoData buf;
-	const char *mark;
+	const char	  *mark;
 
 	initStringInfo(&buf);
 	while ((mark = strstr(text, TABLE_MARK)) != NULL)
@@ -134,11 +134,10 @@ statement_text(const char *text, const char *table_name)
 Identity
 become(Oid role, int flags)
 {
-	Identity	caller;
+	Identity caller;
 
 	GetUserIdAndSecContext(&caller.user, &caller.security_context);
-	SetUserIdAndSecContext(role, caller.security_context |
-						   SECURITY_LOCAL_USERID_CHANGE | flags);
+	SetUserIdAndSecContext(role, caller.security_context | SECURITY_LOCAL_USERID_CHANGE | flags);
 	return caller;
 }
 
@@ -156,8 +155,8 @@ become_again(Identity caller)
 Oid
 extension_owner(void)
 {
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(attached_table_oid()));
-	Oid			owner;
+	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(attached_table_oid()));
+	Oid		  owner;
 
 	if (!HeapTupleIsValid(tuple))
 		elog(ERROR, "table %s.attached does not exist", MACHINERY_SCHEMA);
@@ -170,7 +169,7 @@ extension_owner(void)
 static Identity
 enter_role(const Statement *statement, const WorkspacesTable *table)
 {
-	Identity	unchanged;
+	Identity unchanged;
 
 	switch (statement->role)
 	{
@@ -199,8 +198,8 @@ kept_plan_free(KeptPlan *kept)
 static KeptPlan *
 kept_plan(Statement *statement, const WorkspacesTable *table)
 {
-	KeptPlan   *kept = statement->kept;
-	uint64		generation = table ? table->generation : 0;
+	KeptPlan	 *kept = statement->kept;
+	uint64		  generation = table ? table->generation : 0;
 	MemoryContext context;
 	MemoryContext caller_context;
 
@@ -232,7 +231,7 @@ kept_plan(Statement *statement, const WorkspacesTable *table)
 	MemoryContextSwitchTo(caller_context);
 
 	kept->plan = SPI_prepare_params(table ? statement_text(statement->text, table->name) :
-									statement->text,
+											statement->text,
 									statement_parser_setup, kept,
 									statement->cursor_options);
 	if (kept->plan == NULL)
@@ -262,11 +261,11 @@ static uint64
 execute(Statement *statement, const WorkspacesTable *table,
 		const NullableDatum *args, DestReceiver *dest)
 {
-	Identity	caller = enter_role(statement, table);
-	KeptPlan   *kept = kept_plan(statement, table);
-	ParamListInfo params = NULL;
-	SPIExecuteOptions options = {0};
-	int			result = 0;
+	Identity		  caller = enter_role(statement, table);
+	KeptPlan		 *kept = kept_plan(statement, table);
+	ParamListInfo	  params = NULL;
+	SPIExecuteOptions options = { 0 };
+	int				  result = 0;
 
 	if (statement->nargs > 0)
 	{
@@ -311,7 +310,7 @@ uint64
 statement_run(Statement *statement, const WorkspacesTable *table,
 			  const NullableDatum *args, DestReceiver *dest)
 {
-	uint64		rows;
+	uint64 rows;
 
 	SPI_connect();
 	rows = execute(statement, table, args, dest);
@@ -323,7 +322,7 @@ statement_run(Statement *statement, const WorkspacesTable *table,
 static void
 copy_row(uint64 n, NullableDatum *row)
 {
-	TupleDesc	tupdesc = SPI_tuptable->tupdesc;
+	TupleDesc tupdesc = SPI_tuptable->tupdesc;
 
 	for (int i = 0; i < tupdesc->natts; i++)
 	{
@@ -346,7 +345,7 @@ bool
 statement_fetch(Statement *statement, const WorkspacesTable *table,
 				const NullableDatum *args, NullableDatum *row)
 {
-	bool		found;
+	bool found;
 
 	SPI_connect();
 	found = execute(statement, table, args, NULL) > 0;
@@ -366,8 +365,8 @@ statement_fetch_all(Statement *statement, const WorkspacesTable *table,
 					const NullableDatum *args)
 {
 	MemoryContext context = CurrentMemoryContext;
-	List	   *rows = NIL;
-	uint64		count;
+	List		 *rows = NIL;
+	uint64		  count;
 
 	SPI_connect();
 	count = execute(statement, table, args, NULL);

@@ -14,19 +14,19 @@
 #include "update_tier.h"
 
 /* In rollout order, which is also their order under the "C" collation. */
-const char *const tier_names[TIER_COUNT] = {"canary", "production"};
+const char *const tier_names[TIER_COUNT] = { "canary", "production" };
 
 /*
  * A value longer than this is not a misspelt tier.  It also bounds the work
  * tier_near_miss() does on a value of any length.
  */
-#define NEAR_MISS_MAX_LENGTH	24
+#define NEAR_MISS_MAX_LENGTH 24
 
 /* A prefix shorter than this ("p", "ca") says too little to guess from. */
-#define NEAR_MISS_MIN_PREFIX	3
+#define NEAR_MISS_MIN_PREFIX 3
 
 /* "canaries" is three edits from "canary". */
-#define NEAR_MISS_MAX_EDITS		3
+#define NEAR_MISS_MAX_EDITS 3
 
 /*
  * tier_parse
@@ -66,7 +66,7 @@ fold(char c)
 static int
 min3(int a, int b, int c)
 {
-	int			m = a < b ? a : b;
+	int m = a < b ? a : b;
 
 	return m < c ? m : c;
 }
@@ -79,22 +79,22 @@ min3(int a, int b, int c)
 static int
 edit_distance(const char *a, size_t alen, const char *b, size_t blen)
 {
-	int			d[3][NEAR_MISS_MAX_LENGTH + 1];
-	int		   *before = d[0];
-	int		   *above = d[1];
-	int		   *row = d[2];
+	int	 d[3][NEAR_MISS_MAX_LENGTH + 1];
+	int *before = d[0];
+	int *above = d[1];
+	int *row = d[2];
 
 	for (size_t j = 0; j <= blen; j++)
 		above[j] = (int) j;
 
 	for (size_t i = 1; i <= alen; i++)
 	{
-		int		   *spare;
+		int *spare;
 
 		row[0] = (int) i;
 		for (size_t j = 1; j <= blen; j++)
 		{
-			int			cost = (a[i - 1] == b[j - 1]) ? 0 : 1;
+			int cost = (a[i - 1] == b[j - 1]) ? 0 : 1;
 
 			row[j] = min3(above[j] + 1, row[j - 1] + 1, above[j - 1] + cost);
 			if (i > 1 && j > 1 &&

@@ -29,10 +29,10 @@ PG_MODULE_MAGIC;
 PG_FUNCTION_INFO_V1(update_tier_is_valid);
 PG_FUNCTION_INFO_V1(update_tier_tiers);
 
-void		_PG_init(void);
+void _PG_init(void);
 
 /* update_tier.notify: NOTIFY when a statement changes a rollout's phase? */
-bool		notify_enabled = true;
+bool notify_enabled = true;
 
 void
 _PG_init(void)
@@ -48,7 +48,7 @@ _PG_init(void)
  * Names longer than this are no tier's.  Known without unpacking a value
  * that may be a gigabyte long.
  */
-#define TIER_NAME_MAX	((Size) 16)
+#define TIER_NAME_MAX ((Size) 16)
 
 /*
  * The domain's type.
@@ -60,9 +60,9 @@ _PG_init(void)
 Oid
 tier_domain_oid(void)
 {
-	Oid			schema = get_namespace_oid(MACHINERY_SCHEMA, false);
-	HeapTuple	tuple;
-	Oid			domain;
+	Oid		  schema = get_namespace_oid(MACHINERY_SCHEMA, false);
+	HeapTuple tuple;
+	Oid		  domain;
 
 	tuple = SearchSysCache3(PROCNAMEARGSNSP,
 							CStringGetDatum("tiers"),
@@ -82,7 +82,7 @@ tier_domain_oid(void)
 char *
 clipped(const char *value)
 {
-	int			length = strlen(value);
+	int length = strlen(value);
 
 	if (length <= QUOTED_VALUE_MAX)
 		return pstrdup(value);
@@ -122,7 +122,7 @@ refuse_value(Datum value, const char *argument)
 static bool
 parse_datum(Datum value, Tier *tier)
 {
-	text	   *name;
+	text *name;
 
 	if (toast_raw_datum_size(value) - VARHDRSZ > TIER_NAME_MAX)
 		return false;
@@ -141,7 +141,7 @@ parse_datum(Datum value, Tier *tier)
 Tier
 tier_argument(NullableDatum value, const char *argument)
 {
-	Tier		tier;
+	Tier tier;
 
 	if (value.isnull)
 		ereport(ERROR,
@@ -181,8 +181,8 @@ update_tier_tiers(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	for (int i = 0; i < TIER_COUNT; i++)
 	{
-		Datum		value = CStringGetTextDatum(tier_names[i]);
-		bool		isnull = false;
+		Datum value = CStringGetTextDatum(tier_names[i]);
+		bool  isnull = false;
 
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, &value, &isnull);
 	}

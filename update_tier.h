@@ -23,27 +23,27 @@ typedef enum Tier
 	TIER_PRODUCTION
 } Tier;
 
-#define TIER_COUNT	2
+#define TIER_COUNT 2
 
 extern const char *const tier_names[TIER_COUNT];
 
-extern bool tier_parse(const char *value, size_t length, Tier *tier);
+extern bool		   tier_parse(const char *value, size_t length, Tier *tier);
 extern const char *tier_near_miss(const char *value, size_t length);
 
 /* ---- phase.c: the phase of a rollout ---- */
 
 typedef enum Phase
 {
-	PHASE_QUEUED,				/* waits behind one that soaks */
-	PHASE_CANARY,				/* open to canaries */
-	PHASE_SOAKING,				/* enough canaries succeeded */
-	PHASE_PROMOTED,				/* open to everybody */
-	PHASE_HALTED,				/* stopped, until somebody decides */
-	PHASE_ABORTED,				/* ended by an operator */
-	PHASE_SUPERSEDED			/* ended by a newer version */
+	PHASE_QUEUED,	 /* waits behind one that soaks */
+	PHASE_CANARY,	 /* open to canaries */
+	PHASE_SOAKING,	 /* enough canaries succeeded */
+	PHASE_PROMOTED,	 /* open to everybody */
+	PHASE_HALTED,	 /* stopped, until somebody decides */
+	PHASE_ABORTED,	 /* ended by an operator */
+	PHASE_SUPERSEDED /* ended by a newer version */
 } Phase;
 
-#define PHASE_COUNT	7
+#define PHASE_COUNT 7
 
 extern const char *const phase_names[PHASE_COUNT];
 
@@ -53,18 +53,18 @@ extern const char *const phase_names[PHASE_COUNT];
  */
 typedef struct Timeline
 {
-	Phase		phase;			/* when the row was written */
-	bool		needs_canary;	/* too few canaries have succeeded so far */
-	int64_t		turn_at;		/* queued: when it gets its turn */
-	int64_t		soak_ends_at;
-	int64_t		superseded_at;	/* promoted: when a newer one takes over */
-	int64_t		halts_at;		/* one failure too many, unless reported */
+	Phase	phase;		  /* when the row was written */
+	bool	needs_canary; /* too few canaries have succeeded so far */
+	int64_t turn_at;	  /* queued: when it gets its turn */
+	int64_t soak_ends_at;
+	int64_t superseded_at; /* promoted: when a newer one takes over */
+	int64_t halts_at;	   /* one failure too many, unless reported */
 } Timeline;
 
-extern bool phase_parse(const char *name, Phase *phase);
+extern bool	 phase_parse(const char *name, Phase *phase);
 extern Phase phase_at(const Timeline *timeline, int64_t moment);
-extern bool phase_runs(Phase phase);
-extern bool phase_open(Phase phase, Tier tier);
+extern bool	 phase_runs(Phase phase);
+extern bool	 phase_open(Phase phase, Tier tier);
 
 #ifdef POSTGRES_H
 
@@ -75,21 +75,21 @@ extern bool phase_open(Phase phase, Tier tier);
 #include "utils/timestamp.h"
 
 /* Fixed names.  The column's name is also the domain's and the schema's. */
-#define MACHINERY_SCHEMA	"update_tier"
-#define DOMAIN_CONSTRAINT	"canary_or_production"
-#define TIER_COLUMN			"update_tier"
-#define ID_COLUMN			"id"
-#define DEFAULT_TIER		TIER_PRODUCTION
+#define MACHINERY_SCHEMA  "update_tier"
+#define DOMAIN_CONSTRAINT "canary_or_production"
+#define TIER_COLUMN		  "update_tier"
+#define ID_COLUMN		  "id"
+#define DEFAULT_TIER	  TIER_PRODUCTION
 
 /* Bytes of a user's value that an error message quotes at most. */
-#define QUOTED_VALUE_MAX	64
+#define QUOTED_VALUE_MAX 64
 
 /* ---- update_tier.c: the module and its vocabulary ---- */
 
 extern bool notify_enabled;
 
-extern Oid	tier_domain_oid(void);
-extern Tier tier_argument(NullableDatum value, const char *argument);
+extern Oid	 tier_domain_oid(void);
+extern Tier	 tier_argument(NullableDatum value, const char *argument);
 extern char *clipped(const char *value);
 
 /* ---- workspaces.c: the attached table ---- */
@@ -100,46 +100,46 @@ extern char *clipped(const char *value);
  */
 typedef struct WorkspacesTable
 {
-	bool		valid;			/* false: look again before use */
-	TimestampTz read_for;		/* the query in parallel that read it, or 0 */
-	uint64		generation;		/* of relid, name and live_when */
-	Oid			attached_oid;	/* update_tier.attached itself */
-	Oid			relid;			/* the workspaces table */
-	Oid			owner;			/* its owner */
-	char	   *name;			/* its qualified, quoted name */
-	char	   *live_when;		/* canonical condition, or NULL: all rows */
+	bool		valid;		  /* false: look again before use */
+	TimestampTz read_for;	  /* the query in parallel that read it, or 0 */
+	uint64		generation;	  /* of relid, name and live_when */
+	Oid			attached_oid; /* update_tier.attached itself */
+	Oid			relid;		  /* the workspaces table */
+	Oid			owner;		  /* its owner */
+	char	   *name;		  /* its qualified, quoted name */
+	char	   *live_when;	  /* canonical condition, or NULL: all rows */
 } WorkspacesTable;
 
 /* A row of update_tier.attached. */
 typedef struct AttachedRow
 {
-	Oid			relid;			/* InvalidOid: nothing is attached */
-	char	   *live_when;		/* palloc'd, or NULL */
+	Oid	  relid;	 /* InvalidOid: nothing is attached */
+	char *live_when; /* palloc'd, or NULL */
 } AttachedRow;
 
 extern const WorkspacesTable *workspaces_lock(LOCKMODE mode);
-extern Oid	attached_table_oid(void);
-extern AttachedRow attached_row(Oid attached_oid);
-extern char *qualified_name(Oid relid);
+extern Oid					  attached_table_oid(void);
+extern AttachedRow			  attached_row(Oid attached_oid);
+extern char					 *qualified_name(Oid relid);
 
 /* ---- condition.c: conditions on the rows of one table ---- */
 
 extern char *condition_canonical(Relation rel, const char *condition);
 extern List *condition_as_predicate(Relation rel, const char *condition);
 extern Node *condition_transform(ParseState *pstate, const char *condition);
-extern int	enter_canonical_settings(void);
-extern bool is_users_function(Oid funcid, void *context);
+extern int	 enter_canonical_settings(void);
+extern bool	 is_users_function(Oid funcid, void *context);
 
 /* ---- statement.c: the one place that runs kept SPI plans ---- */
 
-#define STATEMENT_MAX_ARGS	32
+#define STATEMENT_MAX_ARGS 32
 
 /* With whose rights a statement runs. */
 typedef enum StatementRole
 {
-	AS_CALLER,					/* and under the caller's row-level security */
-	AS_TABLE_OWNER,				/* of the workspaces table, as a foreign-key check */
-	AS_EXTENSION				/* as the owner of the extension's own tables */
+	AS_CALLER,		/* and under the caller's row-level security */
+	AS_TABLE_OWNER, /* of the workspaces table, as a foreign-key check */
+	AS_EXTENSION	/* as the owner of the extension's own tables */
 } StatementRole;
 
 /*
@@ -152,32 +152,32 @@ typedef enum StatementRole
  */
 typedef struct Statement
 {
-	const char *text;
-	int			nargs;
-	Oid			argtypes[STATEMENT_MAX_ARGS];
-	bool		read_only;
-	StatementRole role;
-	int			cursor_options;
+	const char		*text;
+	int				 nargs;
+	Oid				 argtypes[STATEMENT_MAX_ARGS];
+	bool			 read_only;
+	StatementRole	 role;
+	int				 cursor_options;
 	struct KeptPlan *kept;
 } Statement;
 
 /* To act as somebody else for a moment; see become(). */
 typedef struct Identity
 {
-	Oid			user;
-	int			security_context;
+	Oid user;
+	int security_context;
 } Identity;
 
 extern Identity become(Oid role, int flags);
-extern void become_again(Identity caller);
-extern Oid	extension_owner(void);
+extern void		become_again(Identity caller);
+extern Oid		extension_owner(void);
 
 extern uint64 statement_run(Statement *statement, const WorkspacesTable *table,
 							const NullableDatum *args, DestReceiver *dest);
-extern bool statement_fetch(Statement *statement, const WorkspacesTable *table,
-							const NullableDatum *args, NullableDatum *row);
-extern List *statement_fetch_all(Statement *statement, const WorkspacesTable *table,
-								 const NullableDatum *args);
+extern bool	  statement_fetch(Statement *statement, const WorkspacesTable *table,
+							  const NullableDatum *args, NullableDatum *row);
+extern List	 *statement_fetch_all(Statement *statement, const WorkspacesTable *table,
+								  const NullableDatum *args);
 extern double statement_rows(Statement *statement, const WorkspacesTable *table);
 
 /* ---- rollout.c: rollouts and what decides about them ---- */
@@ -185,63 +185,63 @@ extern double statement_rows(Statement *statement, const WorkspacesTable *table)
 /* One row of update_tier.rollout.  Moments that will not come are DT_NOEND. */
 typedef struct Rollout
 {
-	int64		id;
-	char	   *package;
-	char	   *version;
-	int64		ordinal;		/* the newest of a package has the highest */
-	Timeline	timeline;
-	int64		soak;			/* microseconds */
-	int64		lease;			/* microseconds */
-	int32		min_successes;
-	int32		max_failures;
-	int32		max_in_flight;
-	int32		max_attempts;
-	bool		auto_promote;
-	bool		require_canary;
-	TimestampTz promoted_at;
-	TimestampTz changed_at;		/* its latest stamp */
-	int32		succeeded[TIER_COUNT];	/* workspaces */
-	int32		failed[TIER_COUNT]; /* workspaces */
-	int32		acknowledged[TIER_COUNT];	/* of the failed, by resume */
-	int32		in_flight[TIER_COUNT];	/* leases, as of the last settling */
-	TimestampTz first_expiry;	/* no lease runs out before */
-	NullableDatum position[TIER_COUNT]; /* where claim_batch looks on */
-	int64		due_position[TIER_COUNT];	/* and for further attempts */
-	char	   *related;		/* version it waits for or was replaced by */
-	char	   *reason;			/* of the last verb or halt */
-	bool		dirty;			/* differs from the row */
+	int64		  id;
+	char		 *package;
+	char		 *version;
+	int64		  ordinal; /* the newest of a package has the highest */
+	Timeline	  timeline;
+	int64		  soak;	 /* microseconds */
+	int64		  lease; /* microseconds */
+	int32		  min_successes;
+	int32		  max_failures;
+	int32		  max_in_flight;
+	int32		  max_attempts;
+	bool		  auto_promote;
+	bool		  require_canary;
+	TimestampTz	  promoted_at;
+	TimestampTz	  changed_at;				/* its latest stamp */
+	int32		  succeeded[TIER_COUNT];	/* workspaces */
+	int32		  failed[TIER_COUNT];		/* workspaces */
+	int32		  acknowledged[TIER_COUNT]; /* of the failed, by resume */
+	int32		  in_flight[TIER_COUNT];	/* leases, as of the last settling */
+	TimestampTz	  first_expiry;				/* no lease runs out before */
+	NullableDatum position[TIER_COUNT];		/* where claim_batch looks on */
+	int64		  due_position[TIER_COUNT]; /* and for further attempts */
+	char		 *related;					/* version it waits for or was replaced by */
+	char		 *reason;					/* of the last verb or halt */
+	bool		  dirty;					/* differs from the row */
 } Rollout;
 
 /* A package under its lock, with the rollouts that can still change. */
 typedef struct Package
 {
 	char	   *name;
-	TimestampTz now;			/* at which gates are read */
-	TimestampTz clock;			/* as it was when the lock was granted */
-	TimestampTz stamp;			/* for what is written; never before any other */
-	List	   *rollouts;		/* of Rollout *, oldest first */
+	TimestampTz now;	  /* at which gates are read */
+	TimestampTz clock;	  /* as it was when the lock was granted */
+	TimestampTz stamp;	  /* for what is written; never before any other */
+	List	   *rollouts; /* of Rollout *, oldest first */
 } Package;
 
-#define NO_DATUM	((NullableDatum) {.isnull = true})
+#define NO_DATUM ((NullableDatum){ .isnull = true })
 
 extern NullableDatum text_value(const char *value);
 extern NullableDatum int64_value(int64 value);
-extern char *name_argument(NullableDatum value, const char *argument);
-extern bool name_is_possible(const char *name);
-extern char *optional_text(NullableDatum value);
-extern TimestampTz moment_after(TimestampTz moment, int64 microseconds);
+extern char			*name_argument(NullableDatum value, const char *argument);
+extern bool			 name_is_possible(const char *name);
+extern char			*optional_text(NullableDatum value);
+extern TimestampTz	 moment_after(TimestampTz moment, int64 microseconds);
 
-extern bool package_is_locked(const char *name);
+extern bool		package_is_locked(const char *name);
 extern Package *package_lock(const char *name, const char *command);
 extern Rollout *package_find(Package *package, const char *version);
 extern Rollout *package_start(Package *package, const char *version);
-extern void package_save(Package *package);
+extern void		package_save(Package *package);
 extern Rollout *rollout_read(const char *package, const char *version);
 extern Rollout *rollout_soaking(const char *package, TimestampTz moment);
-extern void rollout_evidence_changed(Package *package, Rollout *rollout);
-extern void refuse_unknown_rollout(const char *package, const char *version);
-extern void event_add(Package *package, const Rollout *rollout, const char *kind,
-					  NullableDatum workspace, NullableDatum token, const char *detail);
+extern void		rollout_evidence_changed(Package *package, Rollout *rollout);
+extern void		refuse_unknown_rollout(const char *package, const char *version);
+extern void		event_add(Package *package, const Rollout *rollout, const char *kind,
+						  NullableDatum workspace, NullableDatum token, const char *detail);
 
 /* ---- execution.c: claims, reports, and the gates ---- */
 
@@ -257,16 +257,16 @@ extern void executions_predict_halt(Rollout *rollout);
 #endif
 
 #if PG_VERSION_NUM < 170000
-#define lock_is_held(tag, mode)	LockHeldByMe(tag, mode)
+#define lock_is_held(tag, mode) LockHeldByMe(tag, mode)
 #else
-#define lock_is_held(tag, mode)	LockHeldByMe(tag, mode, false)
+#define lock_is_held(tag, mode) LockHeldByMe(tag, mode, false)
 #endif
 
 #if PG_VERSION_NUM < 160000
-#define relation_is_owned(relid, role)	pg_class_ownercheck(relid, role)
+#define relation_is_owned(relid, role) pg_class_ownercheck(relid, role)
 #else
-#define relation_is_owned(relid, role)	object_ownercheck(RelationRelationId, relid, role)
+#define relation_is_owned(relid, role) object_ownercheck(RelationRelationId, relid, role)
 #endif
 
-#endif							/* POSTGRES_H */
-#endif							/* UPDATE_TIER_H */
+#endif /* POSTGRES_H */
+#endif /* UPDATE_TIER_H */

@@ -53,9 +53,9 @@ PG_FUNCTION_INFO_V1(update_tier_counts);
 PG_FUNCTION_INFO_V1(update_tier_list_support);
 
 /* Columns of update_tier.attached. */
-#define Anum_attached_workspaces	2
-#define Anum_attached_live_when		3
-#define Natts_attached				3
+#define Anum_attached_workspaces 2
+#define Anum_attached_live_when	 3
+#define Natts_attached			 3
 
 #define ATTACH_HINT \
 	"Attach one with SELECT update_tier.attach('workspaces')."
@@ -100,7 +100,7 @@ schema_changed(Datum arg, int cacheid, uint32 hashvalue)
 Oid
 attached_table_oid(void)
 {
-	Oid			schema = get_namespace_oid(MACHINERY_SCHEMA, true);
+	Oid schema = get_namespace_oid(MACHINERY_SCHEMA, true);
 
 	return OidIsValid(schema) ? get_relname_relid("attached", schema) : InvalidOid;
 }
@@ -118,10 +118,10 @@ attached_table_oid(void)
 AttachedRow
 attached_row(Oid attached_oid)
 {
-	AttachedRow row = {InvalidOid, NULL};
-	Relation	rel = try_table_open(attached_oid, AccessShareLock);
-	Snapshot	snapshot;
-	TableScanDesc scan;
+	AttachedRow		row = { InvalidOid, NULL };
+	Relation		rel = try_table_open(attached_oid, AccessShareLock);
+	Snapshot		snapshot;
+	TableScanDesc	scan;
 	TupleTableSlot *slot;
 
 	/* The extension may have been dropped while we waited for the lock. */
@@ -129,13 +129,12 @@ attached_row(Oid attached_oid)
 		return row;
 
 	slot = table_slot_create(rel, NULL);
-	snapshot = RegisterSnapshot(IsInParallelMode() ? GetActiveSnapshot()
-								: GetLatestSnapshot());
+	snapshot = RegisterSnapshot(IsInParallelMode() ? GetActiveSnapshot() : GetLatestSnapshot());
 	scan = table_beginscan(rel, snapshot, 0, NULL);
 	if (table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
-		bool		isnull;
-		Datum		value;
+		bool  isnull;
+		Datum value;
 
 		row.relid = DatumGetObjectId(slot_getattr(slot, Anum_attached_workspaces, &isnull));
 		value = slot_getattr(slot, Anum_attached_live_when, &isnull);
@@ -155,8 +154,8 @@ attached_row(Oid attached_oid)
 char *
 qualified_name(Oid relid)
 {
-	char	   *name = get_rel_name(relid);
-	char	   *schema = name ? get_namespace_name(get_rel_namespace(relid)) : NULL;
+	char *name = get_rel_name(relid);
+	char *schema = name ? get_namespace_name(get_rel_namespace(relid)) : NULL;
 
 	return schema ? quote_qualified_identifier(schema, name) : NULL;
 }
@@ -168,8 +167,8 @@ qualified_name(Oid relid)
 static bool
 has_column(Oid relid, const char *column, Oid type, bool missing_ok)
 {
-	AttrNumber	attnum = get_attnum(relid, column);
-	Oid			actual = InvalidOid;
+	AttrNumber attnum = get_attnum(relid, column);
+	Oid		   actual = InvalidOid;
 
 	if (attnum != InvalidAttrNumber)
 		actual = get_atttype(relid, attnum);
@@ -181,9 +180,9 @@ has_column(Oid relid, const char *column, Oid type, bool missing_ok)
 			 errmsg("table %s is not as update_tier.attach left it",
 					qualified_name(relid)),
 			 OidIsValid(actual) ?
-			 errdetail("Column \"%s\" has type %s instead of %s.", column,
-					   format_type_be(actual), format_type_be(type)) :
-			 errdetail("It has no column \"%s\".", column),
+				 errdetail("Column \"%s\" has type %s instead of %s.", column,
+						   format_type_be(actual), format_type_be(type)) :
+				 errdetail("It has no column \"%s\".", column),
 			 errhint("Attach it again with update_tier.attach.")));
 }
 
@@ -203,7 +202,7 @@ load_attached_table(bool missing_ok)
 {
 	static bool callbacks_registered = false;
 	Oid			attached_oid;
-	AttachedRow row = {InvalidOid, NULL};
+	AttachedRow row = { InvalidOid, NULL };
 	char	   *name = NULL;
 	HeapTuple	tuple;
 	char		relkind;
@@ -230,8 +229,8 @@ load_attached_table(bool missing_ok)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 OidIsValid(row.relid) ?
-				 errmsg("the attached workspaces table no longer exists") :
-				 errmsg("no workspaces table is attached"),
+					 errmsg("the attached workspaces table no longer exists") :
+					 errmsg("no workspaces table is attached"),
 				 errhint(ATTACH_HINT)));
 	}
 
@@ -261,9 +260,10 @@ load_attached_table(bool missing_ok)
 		!same_text(attached_table.name, name) ||
 		!same_text(attached_table.live_when, row.live_when))
 	{
-		char	   *new_name = MemoryContextStrdup(TopMemoryContext, name);
-		char	   *new_live_when = row.live_when ?
-			MemoryContextStrdup(TopMemoryContext, row.live_when) : NULL;
+		char *new_name = MemoryContextStrdup(TopMemoryContext, name);
+		char *new_live_when = row.live_when ?
+			MemoryContextStrdup(TopMemoryContext, row.live_when) :
+			NULL;
 
 		if (attached_table.name)
 			pfree(attached_table.name);
@@ -310,7 +310,7 @@ lock_attached_table(LOCKMODE mode, bool missing_ok)
 {
 	for (;;)
 	{
-		Oid			relid;
+		Oid relid;
 
 		if (!is_current() && !load_attached_table(missing_ok))
 			return NULL;
@@ -350,7 +350,7 @@ workspaces_lock(LOCKMODE mode)
 static const WorkspacesTable *
 workspaces_if_readable(LOCKMODE mode)
 {
-	AttrNumber	id;
+	AttrNumber id;
 
 	if (!is_current() && !load_attached_table(true))
 		return NULL;
@@ -382,7 +382,7 @@ update_tier_attached_changed(PG_FUNCTION_ARGS)
 
 static Statement forget_attached = {
 	.text = "DELETE FROM update_tier.attached",
-	.role = AS_CALLER
+	.role = AS_CALLER,
 };
 
 /*
@@ -420,11 +420,11 @@ update_tier_attached_replaced(PG_FUNCTION_ARGS)
 static Statement list_all[TIER_COUNT] = {
 	[TIER_CANARY] = {
 		.text = IN_TIER("canary") " ORDER BY w.id",
-		.read_only = true
+		.read_only = true,
 	},
 	[TIER_PRODUCTION] = {
 		.text = IN_TIER("production") " ORDER BY w.id",
-		.read_only = true
+		.read_only = true,
 	}
 };
 
@@ -432,13 +432,15 @@ static Statement list_all[TIER_COUNT] = {
 static Statement list_first[TIER_COUNT] = {
 	[TIER_CANARY] = {
 		.text = IN_TIER("canary") " ORDER BY w.id LIMIT $1",
-		.nargs = 1, .argtypes = {INT8OID},
-		.read_only = true
+		.nargs = 1,
+		.argtypes = { INT8OID },
+		.read_only = true,
 	},
 	[TIER_PRODUCTION] = {
 		.text = IN_TIER("production") " ORDER BY w.id LIMIT $1",
-		.nargs = 1, .argtypes = {INT8OID},
-		.read_only = true
+		.nargs = 1,
+		.argtypes = { INT8OID },
+		.read_only = true,
 	}
 };
 
@@ -446,13 +448,15 @@ static Statement list_first[TIER_COUNT] = {
 static Statement list_next[TIER_COUNT] = {
 	[TIER_CANARY] = {
 		.text = IN_TIER("canary") " AND w.id OPERATOR(pg_catalog.>) $2 ORDER BY w.id LIMIT $1",
-		.nargs = 2, .argtypes = {INT8OID, UUIDOID},
-		.read_only = true
+		.nargs = 2,
+		.argtypes = { INT8OID, UUIDOID },
+		.read_only = true,
 	},
 	[TIER_PRODUCTION] = {
 		.text = IN_TIER("production") " AND w.id OPERATOR(pg_catalog.>) $2 ORDER BY w.id LIMIT $1",
-		.nargs = 2, .argtypes = {INT8OID, UUIDOID},
-		.read_only = true
+		.nargs = 2,
+		.argtypes = { INT8OID, UUIDOID },
+		.read_only = true,
 	}
 };
 
@@ -464,9 +468,9 @@ static Datum
 return_rows(FunctionCallInfo fcinfo, Statement *statement,
 			const NullableDatum *args)
 {
-	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	ReturnSetInfo		  *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	const WorkspacesTable *table = workspaces_lock(AccessShareLock);
-	DestReceiver *dest;
+	DestReceiver		  *dest;
 
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	dest = CreateTuplestoreDestReceiver();
@@ -514,8 +518,8 @@ update_tier_production_workspaces(PG_FUNCTION_ARGS)
 Datum
 update_tier_workspaces_in_tier(PG_FUNCTION_ARGS)
 {
-	Tier		tier = tier_argument(fcinfo->args[0], "update tier");
-	NullableDatum args[2] = {fcinfo->args[2], fcinfo->args[1]};
+	Tier		  tier = tier_argument(fcinfo->args[0], "update tier");
+	NullableDatum args[2] = { fcinfo->args[2], fcinfo->args[1] };
 
 	if (!args[0].isnull && DatumGetInt64(args[0].value) < 0)
 		ereport(ERROR,
@@ -547,14 +551,14 @@ static double
 estimate_list(SupportRequestRows *request)
 {
 	const WorkspacesTable *table = workspaces_if_readable(AccessShareLock);
-	HeapTuple	tuple;
-	bool		isnull;
-	char	   *symbol;
-	List	   *args;
-	Node	   *tier_arg;
-	Node	   *after_arg;
-	Node	   *limit_arg;
-	double		rows;
+	HeapTuple			   tuple;
+	bool				   isnull;
+	char				  *symbol;
+	List				  *args;
+	Node				  *tier_arg;
+	Node				  *after_arg;
+	Node				  *limit_arg;
+	double				   rows;
 
 	if (table == NULL)
 		return -1;
@@ -582,11 +586,11 @@ estimate_list(SupportRequestRows *request)
 	rows = estimated_rows(TIER_PRODUCTION, table);
 	if (IsA(tier_arg, Const) && !((Const *) tier_arg)->constisnull)
 	{
-		text	   *name = DatumGetTextPP(((Const *) tier_arg)->constvalue);
-		Tier		tier;
+		text *name = DatumGetTextPP(((Const *) tier_arg)->constvalue);
+		Tier  tier;
 
 		if (!tier_parse(VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name), &tier))
-			return -1;			/* the call will say what is wrong */
+			return -1; /* the call will say what is wrong */
 		rows = estimated_rows(tier, table);
 	}
 
@@ -608,8 +612,8 @@ estimate_list(SupportRequestRows *request)
 Datum
 update_tier_list_support(PG_FUNCTION_ARGS)
 {
-	Node	   *request = (Node *) PG_GETARG_POINTER(0);
-	double		rows;
+	Node  *request = (Node *) PG_GETARG_POINTER(0);
+	double rows;
 
 	if (!IsA(request, SupportRequestRows) ||
 		!IsA(((SupportRequestRows *) request)->node, FuncExpr))
@@ -624,8 +628,8 @@ update_tier_list_support(PG_FUNCTION_ARGS)
 
 static Statement count_tiers = {
 	.text = "SELECT pg_catalog.count(*) FILTER (WHERE w.update_tier OPERATOR(pg_catalog.=) 'canary'),"
-	" pg_catalog.count(*) FILTER (WHERE w.update_tier OPERATOR(pg_catalog.=) 'production')"
-	" FROM $table AS w WHERE \"$live\"",
+			" pg_catalog.count(*) FILTER (WHERE w.update_tier OPERATOR(pg_catalog.=) 'production')"
+			" FROM $table AS w WHERE \"$live\"",
 	.read_only = true,
 	.cursor_options = CURSOR_OPT_PARALLEL_OK
 };
@@ -640,17 +644,17 @@ static Statement count_tiers = {
 Datum
 update_tier_counts(PG_FUNCTION_ARGS)
 {
-	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	ReturnSetInfo		  *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	const WorkspacesTable *table = workspaces_lock(AccessShareLock);
-	NullableDatum counted[TIER_COUNT];
+	NullableDatum		   counted[TIER_COUNT];
 
 	InitMaterializedSRF(fcinfo, 0);
 	if (!statement_fetch(&count_tiers, table, NULL, counted))
 		elog(ERROR, "counting workspaces returned no row");
 	for (int i = 0; i < TIER_COUNT; i++)
 	{
-		Datum		values[2] = {CStringGetTextDatum(tier_names[i]), counted[i].value};
-		bool		nulls[2] = {false, false};
+		Datum values[2] = { CStringGetTextDatum(tier_names[i]), counted[i].value };
+		bool  nulls[2] = { false, false };
 
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
@@ -668,19 +672,22 @@ update_tier_counts(PG_FUNCTION_ARGS)
 
 static Statement read_tier = {
 	.text = TIER_OF_ONE,
-	.nargs = 1, .argtypes = {UUIDOID},
-	.read_only = true
+	.nargs = 1,
+	.argtypes = { UUIDOID },
+	.read_only = true,
 };
 
 /* The same in a function that writes: it sees what was committed meanwhile. */
 static Statement reread_tier = {
 	.text = TIER_OF_ONE,
-	.nargs = 1, .argtypes = {UUIDOID}
+	.nargs = 1,
+	.argtypes = { UUIDOID },
 };
 
 static Statement lock_tier = {
 	.text = TIER_OF_ONE " FOR NO KEY UPDATE OF w",
-	.nargs = 1, .argtypes = {UUIDOID}
+	.nargs = 1,
+	.argtypes = { UUIDOID },
 };
 
 /* Is it set_update_tier() that writes a tier? */
@@ -688,16 +695,16 @@ static bool in_set_update_tier = false;
 
 static Statement insert_tier_change = {
 	.text = "INSERT INTO update_tier.tier_change (at, actor, workspace, old_tier, new_tier, path)"
-	" VALUES ($1, $2, $3, $4, $5, $6)",
+			" VALUES ($1, $2, $3, $4, $5, $6)",
 	.nargs = 6,
-	.argtypes = {TIMESTAMPTZOID, TEXTOID, UUIDOID, TEXTOID, TEXTOID, TEXTOID},
-	.role = AS_EXTENSION
+	.argtypes = { TIMESTAMPTZOID, TEXTOID, UUIDOID, TEXTOID, TEXTOID, TEXTOID },
+	.role = AS_EXTENSION,
 };
 
 static NullableDatum
 column_value(HeapTuple tuple, TupleDesc desc, const char *column)
 {
-	int			attnum = SPI_fnumber(desc, column);
+	int			  attnum = SPI_fnumber(desc, column);
 	NullableDatum value = NO_DATUM;
 
 	if (attnum > 0)
@@ -720,10 +727,10 @@ is_attached(Relation rel)
 /* Where a row type has its tier. */
 typedef struct TierColumn
 {
-	Oid			type;
-	int32		typmod;
-	TupleDesc	desc;			/* a copy */
-	AttrNumber	attnum;			/* InvalidAttrNumber: nowhere */
+	Oid		   type;
+	int32	   typmod;
+	TupleDesc  desc;   /* a copy */
+	AttrNumber attnum; /* InvalidAttrNumber: nowhere */
 } TierColumn;
 
 /* The tier in a row; NULL when there is none. */
@@ -737,7 +744,7 @@ tier_in_row(HeapTupleHeader row, TierColumn *column, MemoryContext context)
 		column->typmod != HeapTupleHeaderGetTypMod(row))
 	{
 		MemoryContext caller_context = MemoryContextSwitchTo(context);
-		int			attnum;
+		int			  attnum;
 
 		column->type = HeapTupleHeaderGetTypeId(row);
 		column->typmod = HeapTupleHeaderGetTypMod(row);
@@ -760,8 +767,8 @@ tier_in_row(HeapTupleHeader row, TierColumn *column, MemoryContext context)
 static bool
 same_tier(Datum a, Datum b)
 {
-	text	   *x = DatumGetTextPP(a);
-	text	   *y = DatumGetTextPP(b);
+	text *x = DatumGetTextPP(a);
+	text *y = DatumGetTextPP(b);
 
 	return VARSIZE_ANY_EXHDR(x) == VARSIZE_ANY_EXHDR(y) &&
 		memcmp(VARDATA_ANY(x), VARDATA_ANY(y), VARSIZE_ANY_EXHDR(x)) == 0;
@@ -776,7 +783,7 @@ same_tier(Datum a, Datum b)
 Datum
 update_tier_tier_changes(PG_FUNCTION_ARGS)
 {
-	TierColumn *column = (TierColumn *) fcinfo->flinfo->fn_extra;
+	TierColumn	 *column = (TierColumn *) fcinfo->flinfo->fn_extra;
 	NullableDatum old_tier;
 	NullableDatum new_tier;
 
@@ -802,8 +809,8 @@ update_tier_tier_changes(PG_FUNCTION_ARGS)
 Datum
 update_tier_record_tier(PG_FUNCTION_ARGS)
 {
-	TriggerData *trigger = (TriggerData *) fcinfo->context;
-	TupleDesc	desc;
+	TriggerData	 *trigger = (TriggerData *) fcinfo->context;
+	TupleDesc	  desc;
 	NullableDatum args[6];
 
 	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_FOR_ROW(trigger->tg_event) ||
@@ -815,7 +822,7 @@ update_tier_record_tier(PG_FUNCTION_ARGS)
 		return PointerGetDatum(NULL);
 
 	desc = RelationGetDescr(trigger->tg_relation);
-	args[0] = (NullableDatum) {.value = TimestampTzGetDatum(GetCurrentTimestamp())};
+	args[0] = (NullableDatum){ .value = TimestampTzGetDatum(GetCurrentTimestamp()) };
 	args[1] = text_value(GetUserNameFromId(GetUserId(), false));
 	args[2] = column_value(trigger->tg_newtuple, desc, ID_COLUMN);
 	args[3] = column_value(trigger->tg_trigtuple, desc, TIER_COLUMN);
@@ -827,13 +834,14 @@ update_tier_record_tier(PG_FUNCTION_ARGS)
 
 static Statement write_tier = {
 	.text = "UPDATE $table AS w SET update_tier = $2"
-	" WHERE w.id OPERATOR(pg_catalog.=) $1 RETURNING w.update_tier",
-	.nargs = 2, .argtypes = {UUIDOID, TEXTOID}
+			" WHERE w.id OPERATOR(pg_catalog.=) $1 RETURNING w.update_tier",
+	.nargs = 2,
+	.argtypes = { UUIDOID, TEXTOID },
 };
 
 static Statement any_canary = {
 	.text = "SELECT true FROM $table AS w"
-	" WHERE w.update_tier OPERATOR(pg_catalog.=) 'canary' AND \"$live\" LIMIT 1"
+			" WHERE w.update_tier OPERATOR(pg_catalog.=) 'canary' AND \"$live\" LIMIT 1",
 };
 
 /*
@@ -846,7 +854,7 @@ Datum
 update_tier_workspace_tier(PG_FUNCTION_ARGS)
 {
 	const WorkspacesTable *table = workspaces_lock(AccessShareLock);
-	NullableDatum tier;
+	NullableDatum		   tier;
 
 	if (!statement_fetch(&read_tier, table, &fcinfo->args[0], &tier) || tier.isnull)
 		PG_RETURN_NULL();
@@ -918,14 +926,14 @@ check_expected(Datum workspace, Tier current, NullableDatum expected)
 Datum
 update_tier_set_update_tier(PG_FUNCTION_ARGS)
 {
-	NullableDatum workspace = fcinfo->args[0];
-	NullableDatum expected = fcinfo->args[2];
-	Tier		wanted = tier_argument(fcinfo->args[1], "update tier");
-	Tier		current;
+	NullableDatum		   workspace = fcinfo->args[0];
+	NullableDatum		   expected = fcinfo->args[2];
+	Tier				   wanted = tier_argument(fcinfo->args[1], "update tier");
+	Tier				   current;
 	const WorkspacesTable *table;
-	NullableDatum args[2];
-	bool		done = false;
-	NullableDatum written;
+	NullableDatum		   args[2];
+	bool				   done = false;
+	NullableDatum		   written;
 
 	if (!expected.isnull)
 		(void) tier_argument(expected, "expected update tier");

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Shared by the commands in this directory: what they need on a machine, a
 # copy of the source that an unprivileged user builds, and a throw-away
 # cluster that loads the extension from there.  Sourced, with bash -eu.
@@ -88,13 +89,16 @@ as_postgres() {
 	fi
 }
 
+# The major versions below /usr/lib/postgresql, oldest first.
+majors() { find /usr/lib/postgresql -mindepth 1 -maxdepth 1 -printf '%f\n' 2>/dev/null | sort -n; }
+
 has_server() { [ -x "/usr/lib/postgresql/$1/bin/postgres" ] && [ -d "/usr/include/postgresql/$1/server" ]; }
 
 choose_version() {
-	local dir
+	local major
 	[ -n "${PG_MAJOR:-}" ] && return
-	for dir in $(ls -vd /usr/lib/postgresql/*/ 2>/dev/null); do
-		has_server "$(basename "$dir")" && PG_MAJOR=$(basename "$dir")
+	for major in $(majors); do
+		if has_server "$major"; then PG_MAJOR=$major; fi
 	done
 	if [ -z "${PG_MAJOR:-}" ] && command -v apt-cache >/dev/null; then
 		PG_MAJOR=$(apt-cache depends postgresql 2>/dev/null | sed -n 's/.*Depends: postgresql-\([0-9][0-9]*\)$/\1/p' | head -1)
@@ -209,10 +213,9 @@ stage() {
 # stage_older: the same for an older server, to upgrade from; fails when there
 # is none with its headers.
 stage_older() {
-	local dir major
+	local major
 	OLDER=
-	for dir in $(ls -vd /usr/lib/postgresql/*/); do
-		major=$(basename "$dir")
+	for major in $(majors); do
 		if [ "$major" -lt "$PG_MAJOR" ] && has_server "$major"; then OLDER=$major; fi
 	done
 	[ -n "$OLDER" ] || return 1

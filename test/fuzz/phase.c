@@ -13,9 +13,14 @@
 
 #include "update_tier.h"
 
-int			LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-#define MUST(condition)	do { if (!(condition)) abort(); } while (0)
+#define MUST(condition) \
+	do \
+	{ \
+		if (!(condition)) \
+			abort(); \
+	} while (0)
 
 /* In the order in which phases can follow one another by themselves. */
 static int
@@ -39,12 +44,12 @@ rank(Phase phase)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	int64_t		moments[6];
-	char		name[16] = "";
-	Timeline	timeline;
-	Phase		parsed;
-	Phase		sooner;
-	Phase		later;
+	int64_t	 moments[6];
+	char	 name[16] = "";
+	Timeline timeline;
+	Phase	 parsed;
+	Phase	 sooner;
+	Phase	 later;
 
 	/* First byte: the phase; second: flag; then the moments; then a name. */
 	if (size < 2 + sizeof(moments))
@@ -58,7 +63,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	timeline.halts_at = moments[3];
 	if (moments[4] > moments[5])
 	{
-		int64_t		swap = moments[4];
+		int64_t swap = moments[4];
 
 		moments[4] = moments[5];
 		moments[5] = swap;

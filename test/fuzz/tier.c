@@ -13,18 +13,23 @@
 
 #include "update_tier.h"
 
-int			LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-#define MUST(condition)	do { if (!(condition)) abort(); } while (0)
+#define MUST(condition) \
+	do \
+	{ \
+		if (!(condition)) \
+			abort(); \
+	} while (0)
 
-#define LONGEST	64
+#define LONGEST 64
 
 /* Edits from a to b by the definition, from the end: slow, and plain. */
 static int
 edits(const char *a, size_t alen, const char *b, size_t blen, int memo[LONGEST + 1][16])
 {
-	int			best;
-	int			other;
+	int best;
+	int other;
 
 	if (alen == 0 || blen == 0)
 		return (int) (alen + blen);
@@ -47,7 +52,7 @@ edits(const char *a, size_t alen, const char *b, size_t blen, int memo[LONGEST +
 static int
 distance(const char *value, size_t length, const char *name)
 {
-	int			memo[LONGEST + 1][16];
+	int memo[LONGEST + 1][16];
 
 	memset(memo, -1, sizeof(memo));
 	return edits(value, length, name, strlen(name), memo);
@@ -80,7 +85,7 @@ check_near_miss(const char *value, size_t length, const char *answer)
 	}
 	for (int i = 0; i < TIER_COUNT && !(expected && nearest < 0); i++)
 	{
-		int			d = distance(folded, length, tier_names[i]);
+		int d = distance(folded, length, tier_names[i]);
 
 		if (d <= 3 && 2 * d <= (int) length && (nearest < 0 || d < nearest))
 		{
@@ -95,9 +100,9 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	/* A copy of just this size: reading beyond it is found. */
-	char	   *value = malloc(size ? size : 1);
-	Tier		tier = TIER_COUNT;
-	bool		is_tier = false;
+	char *value = malloc(size ? size : 1);
+	Tier  tier = TIER_COUNT;
+	bool  is_tier = false;
 
 	if (size > 0)
 		memcpy(value, data, size);
