@@ -7,6 +7,7 @@ OBJS = \
 	attach.o \
 	condition.o \
 	execution.o \
+	lookup.o \
 	phase.o \
 	rollout.o \
 	statement.o \
@@ -52,6 +53,7 @@ REGRESS = \
 	search_path \
 	prepared \
 	phase \
+	consistent \
 	policy \
 	rollout \
 	versions \

@@ -21,12 +21,7 @@
  */
 #include "postgres.h"
 
-#include "access/genam.h"
-#include "access/htup_details.h"
-#include "access/stratnum.h"
-#include "access/table.h"
 #include "access/xact.h"
-#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "funcapi.h"
@@ -35,7 +30,6 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/uuid.h"
@@ -49,6 +43,7 @@ PG_FUNCTION_INFO_V1(update_tier_claim);
 PG_FUNCTION_INFO_V1(update_tier_claim_batch);
 PG_FUNCTION_INFO_V1(update_tier_report);
 PG_FUNCTION_INFO_V1(update_tier_progress);
+PG_FUNCTION_INFO_V1(update_tier_execution_is_consistent);
 
 typedef enum State
 {
@@ -103,31 +98,43 @@ typedef struct Execution
  * ---------------------------------------------------------------------
  */
 
-/* In the order that execution_from_row() reads. */
-#define EXECUTION_COLUMNS \
-	" e.rollout, e.workspace, e.tier, e.attempt, e.token, e.state, e.lease_until," \
-	" e.evidence, e.evidence_tier, e.acknowledged, e.installed_version, e.detail "
-#define EXECUTION_NATTS 12
-
-#define ONE_EXECUTION \
-	"SELECT" EXECUTION_COLUMNS "FROM update_tier.execution AS e" \
-	" WHERE e.rollout OPERATOR(pg_catalog.=) $1 AND e.workspace OPERATOR(pg_catalog.=) $2"
-
-static Statement load_execution = {
-	.text = ONE_EXECUTION,
-	.nargs = 2,
-	.argtypes = { INT8OID, UUIDOID },
-	.role = AS_EXTENSION,
+/* Columns of update_tier.execution, as the install script orders them. */
+enum
+{
+	EXECUTION_ROLLOUT,
+	EXECUTION_WORKSPACE,
+	EXECUTION_TIER,
+	EXECUTION_ATTEMPT,
+	EXECUTION_TOKEN,
+	EXECUTION_STATE,
+	EXECUTION_LEASE_UNTIL,
+	EXECUTION_CHANGED_AT,
+	EXECUTION_DUE,
+	EXECUTION_EVIDENCE,
+	EXECUTION_EVIDENCE_TIER,
+	EXECUTION_ACKNOWLEDGED,
+	EXECUTION_INSTALLED_VERSION,
+	EXECUTION_DETAIL,
+	EXECUTION_NATTS
 };
 
-/* With the names of its package and version. */
-static Statement load_execution_by_token = {
-	.text = "SELECT" EXECUTION_COLUMNS ", r.package, r.version FROM update_tier.execution AS e"
-			" JOIN update_tier.rollout AS r ON r.id OPERATOR(pg_catalog.=) e.rollout"
-			" WHERE e.token OPERATOR(pg_catalog.=) $1",
-	.nargs = 1,
-	.argtypes = { INT8OID },
-	.role = AS_EXTENSION,
+/* All of them, in that order. */
+#define EXECUTION_COLUMNS \
+	" e.rollout, e.workspace, e.tier, e.attempt, e.token, e.state, e.lease_until, e.changed_at, e.due," \
+	" e.evidence, e.evidence_tier, e.acknowledged, e.installed_version, e.detail "
+
+static const Lookup by_workspace = {
+	.table = "execution",
+	.index = "execution_pkey",
+	.nkeys = 2,
+	.keys = { { EXECUTION_ROLLOUT + 1, F_INT8EQ }, { EXECUTION_WORKSPACE + 1, F_UUID_EQ } },
+};
+
+static const Lookup by_token = {
+	.table = "execution",
+	.index = "one_token",
+	.nkeys = 1,
+	.keys = { { EXECUTION_TOKEN + 1, F_INT8EQ } },
 };
 
 /*
@@ -267,67 +274,6 @@ static Statement peek_any_canary = {
 	.role = AS_TABLE_OWNER,
 };
 
-static bool
-is_text(const char *string, text *value)
-{
-	return strncmp(string, VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value)) == 0 &&
-		string[VARSIZE_ANY_EXHDR(value)] == '\0';
-}
-
-/* Columns of update_tier.execution, as far as peek_attempt() reads them. */
-#define Anum_execution_rollout	   1
-#define Anum_execution_workspace   2
-#define Anum_execution_attempt	   4
-#define Anum_execution_state	   6
-#define Anum_execution_lease_until 7
-
-/* What a gate asks of an execution. */
-typedef struct Attempt
-{
-	int32		attempt;
-	bool		succeeded;
-	bool		claimed;
-	TimestampTz lease_until;
-} Attempt;
-
-/*
- * The present attempt at a workspace; false if there was none.
- *
- * Without SPI, which would take several times as long: gates ask this for each
- * row of a query.
- */
-static bool
-peek_attempt(int64 rollout, Datum workspace, Attempt *found)
-{
-	Oid			schema = get_namespace_oid(MACHINERY_SCHEMA, false);
-	Relation	rel = table_open(get_relname_relid("execution", schema), AccessShareLock);
-	Oid			index = get_relname_relid("execution_pkey", schema);
-	ScanKeyData keys[2];
-	SysScanDesc scan;
-	HeapTuple	tuple;
-
-	ScanKeyInit(&keys[0], Anum_execution_rollout, BTEqualStrategyNumber, F_INT8EQ,
-				Int64GetDatum(rollout));
-	ScanKeyInit(&keys[1], Anum_execution_workspace, BTEqualStrategyNumber, F_UUID_EQ,
-				workspace);
-	scan = systable_beginscan(rel, index, OidIsValid(index), GetActiveSnapshot(), 2, keys);
-	tuple = systable_getnext(scan);
-	if (HeapTupleIsValid(tuple))
-	{
-		TupleDesc desc = RelationGetDescr(rel);
-		bool	  isnull;
-		text	 *state = DatumGetTextPP(heap_getattr(tuple, Anum_execution_state, desc, &isnull));
-
-		found->attempt = DatumGetInt32(heap_getattr(tuple, Anum_execution_attempt, desc, &isnull));
-		found->lease_until = DatumGetTimestampTz(heap_getattr(tuple, Anum_execution_lease_until, desc, &isnull));
-		found->succeeded = is_text(state_names[STATE_SUCCEEDED], state);
-		found->claimed = is_text(state_names[STATE_CLAIMED], state);
-	}
-	systable_endscan(scan);
-	table_close(rel, NoLock);
-	return HeapTupleIsValid(tuple);
-}
-
 static Tier
 tier_from_text(Datum value)
 {
@@ -338,47 +284,70 @@ static Execution *
 execution_from_row(const NullableDatum *row)
 {
 	Execution *execution = palloc0_object(Execution);
-	char	  *state = TextDatumGetCString(row[5].value);
+	char	  *state = TextDatumGetCString(row[EXECUTION_STATE].value);
 
-	execution->rollout = DatumGetInt64(row[0].value);
-	execution->workspace = row[1].value;
-	execution->tier = tier_from_text(row[2].value);
-	execution->attempt = DatumGetInt32(row[3].value);
-	execution->token = DatumGetInt64(row[4].value);
+	execution->rollout = DatumGetInt64(row[EXECUTION_ROLLOUT].value);
+	execution->workspace = row[EXECUTION_WORKSPACE].value;
+	execution->tier = tier_from_text(row[EXECUTION_TIER].value);
+	execution->attempt = DatumGetInt32(row[EXECUTION_ATTEMPT].value);
+	execution->token = DatumGetInt64(row[EXECUTION_TOKEN].value);
 	for (int i = 0; i < lengthof(state_names); i++)
 	{
 		if (strcmp(state, state_names[i]) == 0)
 			execution->state = (State) i;
 	}
-	execution->lease_until = DatumGetTimestampTz(row[6].value);
-	if (!row[7].isnull)
+	execution->lease_until = DatumGetTimestampTz(row[EXECUTION_LEASE_UNTIL].value);
+	if (!row[EXECUTION_EVIDENCE].isnull)
 	{
-		bool succeeded = strcmp(TextDatumGetCString(row[7].value), "succeeded") == 0;
+		char *evidence = TextDatumGetCString(row[EXECUTION_EVIDENCE].value);
 
-		execution->evidence = succeeded ? EVIDENCE_SUCCEEDED : EVIDENCE_FAILED;
-		execution->evidence_tier = tier_from_text(row[8].value);
+		execution->evidence = strcmp(evidence, evidence_names[EVIDENCE_SUCCEEDED]) == 0 ?
+			EVIDENCE_SUCCEEDED :
+			EVIDENCE_FAILED;
+		execution->evidence_tier = tier_from_text(row[EXECUTION_EVIDENCE_TIER].value);
 	}
-	execution->acknowledged = DatumGetBool(row[9].value);
-	execution->installed_version = optional_text(row[10]);
-	execution->detail = optional_text(row[11]);
+	execution->acknowledged = DatumGetBool(row[EXECUTION_ACKNOWLEDGED].value);
+	execution->installed_version = optional_text(row[EXECUTION_INSTALLED_VERSION]);
+	execution->detail = optional_text(row[EXECUTION_DETAIL]);
 	return execution;
 }
 
-/* The one row that a statement finds, or NULL. */
 static Execution *
-fetch_execution(Statement *statement, const NullableDatum *args)
+execution_found(List *rows)
 {
-	List *rows = statement_fetch_all(statement, NULL, args);
-
 	return rows == NIL ? NULL : execution_from_row(linitial(rows));
 }
 
-static Execution *
-find_execution(Statement *statement, int64 rollout, Datum workspace)
+/*
+ * update_tier.is_consistent(execution update_tier.execution) returns boolean
+ *
+ * What must hold between the columns of a row: the CHECK of the table.
+ */
+Datum
+update_tier_execution_is_consistent(PG_FUNCTION_ARGS)
 {
-	NullableDatum args[2] = { int64_value(rollout), { .value = workspace } };
+	NullableDatum *row = lookup_record(PG_GETARG_HEAPTUPLEHEADER(0));
+	Execution	  *execution;
 
-	return fetch_execution(statement, args);
+	/* Not a row of the table, where these are NOT NULL. */
+	for (int i = 0; i < EXECUTION_EVIDENCE; i++)
+	{
+		if (row[i].isnull)
+			PG_RETURN_BOOL(false);
+	}
+	if (row[EXECUTION_ACKNOWLEDGED].isnull ||
+		row[EXECUTION_EVIDENCE].isnull != row[EXECUTION_EVIDENCE_TIER].isnull)
+		PG_RETURN_BOOL(false);
+
+	execution = execution_from_row(row);
+	if (execution->state == STATE_SUCCEEDED && execution->evidence != EVIDENCE_SUCCEEDED)
+		PG_RETURN_BOOL(false);
+	if (execution->state == STATE_FAILED && execution->evidence != EVIDENCE_FAILED)
+		PG_RETURN_BOOL(false);
+	if (DatumGetBool(row[EXECUTION_DUE].value) &&
+		(execution->state == STATE_CLAIMED || execution->evidence == EVIDENCE_SUCCEEDED))
+		PG_RETURN_BOOL(false);
+	PG_RETURN_BOOL(!execution->acknowledged || execution->evidence == EVIDENCE_FAILED);
 }
 
 static void
@@ -656,6 +625,13 @@ remember_gates(Snapshot snapshot)
 	gates.context = context;
 }
 
+static bool
+is_text(const char *string, text *value)
+{
+	return strncmp(string, VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value)) == 0 &&
+		string[VARSIZE_ANY_EXHDR(value)] == '\0';
+}
+
 /*
  * The gate of the package and version that a function was called with, or
  * NULL when there cannot be such ones.  One that is not known yet would start
@@ -753,7 +729,7 @@ may_have(FunctionCallInfo fcinfo, char **why)
 	const Gate			  *gate = gate_of(fcinfo);
 	Rollout				  *rollout;
 	NullableDatum		   value;
-	Attempt				   attempt = { 0 };
+	Execution			  *execution = NULL;
 	Tier				   tier;
 
 #define ANSWER(answer, ...) \
@@ -772,13 +748,16 @@ may_have(FunctionCallInfo fcinfo, char **why)
 	tier = tier_from_text(value.value);
 
 	rollout = gate->rollout;
-	if (rollout != NULL && peek_attempt(rollout->id, fcinfo->args[2].value, &attempt))
+	if (rollout != NULL)
 	{
-		if (attempt.succeeded)
-			ANSWER(false, "done");
-		if (attempt.claimed && attempt.lease_until > now)
-			ANSWER(false, "leased until %s", moment_text(attempt.lease_until));
+		NullableDatum keys[2] = { int64_value(rollout->id), fcinfo->args[2] };
+
+		execution = execution_found(lookup_seen(&by_workspace, keys));
 	}
+	if (execution != NULL && execution->state == STATE_SUCCEEDED)
+		ANSWER(false, "done");
+	if (execution != NULL && execution->state == STATE_CLAIMED && execution->lease_until > now)
+		ANSWER(false, "leased until %s", moment_text(execution->lease_until));
 
 	switch (gate->phase)
 	{
@@ -799,8 +778,8 @@ may_have(FunctionCallInfo fcinfo, char **why)
 			break;
 	}
 
-	if (rollout != NULL && attempt.attempt >= rollout->max_attempts)
-		ANSWER(false, "attempts spent: %d of %d", attempt.attempt, rollout->max_attempts);
+	if (execution != NULL && execution->attempt >= rollout->max_attempts)
+		ANSWER(false, "attempts spent: %d of %d", execution->attempt, rollout->max_attempts);
 
 	if (phase_open(gate->phase, tier))
 		ANSWER(true, "open to %s", tier_names[tier]);
@@ -995,7 +974,8 @@ update_tier_claim(PG_FUNCTION_ARGS)
 	executions_expire(package, rollout);
 	if (may_claim(package, rollout, tier))
 	{
-		Execution *execution = find_execution(&load_execution, rollout->id, fcinfo->args[2].value);
+		NullableDatum keys[2] = { int64_value(rollout->id), fcinfo->args[2] };
+		Execution	 *execution = execution_found(lookup_now(&by_workspace, keys));
 
 		if (is_due(rollout, execution))
 		{
@@ -1382,15 +1362,11 @@ late_report(FunctionCallInfo fcinfo, State outcome, const char *detail)
 static Execution *
 execution_of_token(const NullableDatum *token, char **package, char **version)
 {
-	List		  *rows = statement_fetch_all(&load_execution_by_token, NULL, token);
-	NullableDatum *row;
+	Execution *execution = execution_found(lookup_now(&by_token, token));
 
-	if (rows == NIL)
+	if (execution != NULL && !rollout_of_execution(execution->rollout, package, version))
 		return NULL;
-	row = (NullableDatum *) linitial(rows);
-	*package = TextDatumGetCString(row[EXECUTION_NATTS].value);
-	*version = TextDatumGetCString(row[EXECUTION_NATTS + 1].value);
-	return execution_from_row(row);
+	return execution;
 }
 
 /*

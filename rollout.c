@@ -36,13 +36,14 @@
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/json.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 
 #include "update_tier.h"
 
 PG_FUNCTION_INFO_V1(update_tier_phase_at);
-PG_FUNCTION_INFO_V1(update_tier_phase_runs);
+PG_FUNCTION_INFO_V1(update_tier_rollout_is_consistent);
 PG_FUNCTION_INFO_V1(update_tier_set_policy);
 PG_FUNCTION_INFO_V1(update_tier_start);
 PG_FUNCTION_INFO_V1(update_tier_promote);
@@ -189,17 +190,6 @@ phase_argument(text *value)
 }
 
 /*
- * update_tier.phase_runs(phase) returns boolean
- *
- * phase_runs() for a constraint of update_tier.rollout.
- */
-Datum
-update_tier_phase_runs(PG_FUNCTION_ARGS)
-{
-	PG_RETURN_BOOL(phase_runs(phase_argument(PG_GETARG_TEXT_PP(0))));
-}
-
-/*
  * update_tier.phase_at(...) returns text
  *
  * phase_at() for SQL: the view update_tier.status uses it.
@@ -226,10 +216,45 @@ update_tier_phase_at(PG_FUNCTION_ARGS)
  * ---------------------------------------------------------------------
  */
 
-/* In the order that rollout_from_row() reads. */
+/* Columns of update_tier.rollout, as the install script orders them. */
+enum
+{
+	ROLLOUT_ID,
+	ROLLOUT_PACKAGE,
+	ROLLOUT_VERSION,
+	ROLLOUT_ORDINAL,
+	ROLLOUT_PHASE,
+	ROLLOUT_SOAK,
+	ROLLOUT_MIN_SUCCESSES,
+	ROLLOUT_MAX_FAILURES,
+	ROLLOUT_MAX_IN_FLIGHT,
+	ROLLOUT_MAX_ATTEMPTS,
+	ROLLOUT_LEASE,
+	ROLLOUT_AUTO_PROMOTE,
+	ROLLOUT_REQUIRE_CANARY,
+	ROLLOUT_TURN_AT,
+	ROLLOUT_SOAK_ENDS_AT,
+	ROLLOUT_SUPERSEDED_AT,
+	ROLLOUT_HALTS_AT,
+	ROLLOUT_PROMOTED_AT,
+	ROLLOUT_CHANGED_AT,
+	ROLLOUT_OF_TIERS, /* the first of these for each of the tiers */
+	ROLLOUT_FIRST_EXPIRY = ROLLOUT_OF_TIERS + 6 * TIER_COUNT,
+	ROLLOUT_RELATED,
+	ROLLOUT_REASON,
+	ROLLOUT_NATTS
+};
+#define ROLLOUT_SUCCEEDED(tier)	   (ROLLOUT_OF_TIERS + 6 * (tier))
+#define ROLLOUT_FAILED(tier)	   (ROLLOUT_SUCCEEDED(tier) + 1)
+#define ROLLOUT_ACKNOWLEDGED(tier) (ROLLOUT_SUCCEEDED(tier) + 2)
+#define ROLLOUT_IN_FLIGHT(tier)	   (ROLLOUT_SUCCEEDED(tier) + 3)
+#define ROLLOUT_POSITION(tier)	   (ROLLOUT_SUCCEEDED(tier) + 4)
+#define ROLLOUT_DUE_POSITION(tier) (ROLLOUT_SUCCEEDED(tier) + 5)
+
+/* All of them, in that order. */
 #define ROLLOUT_COLUMNS \
-	" r.id, r.package, r.version, r.ordinal, r.phase, r.soak, r.lease," \
-	" r.min_successes, r.max_failures, r.max_in_flight, r.max_attempts," \
+	" r.id, r.package, r.version, r.ordinal, r.phase, r.soak," \
+	" r.min_successes, r.max_failures, r.max_in_flight, r.max_attempts, r.lease," \
 	" r.auto_promote, r.require_canary, r.turn_at, r.soak_ends_at," \
 	" r.superseded_at, r.halts_at, r.promoted_at, r.changed_at," \
 	" r.canary_succeeded, r.canary_failed, r.canary_acknowledged," \
@@ -239,8 +264,6 @@ update_tier_phase_at(PG_FUNCTION_ARGS)
 	" r.first_expiry, r.related, r.reason "
 
 #define TEXT_IS(column, value) column " OPERATOR(pg_catalog.=) " value
-#define CAN_CHANGE \
-	"r.phase OPERATOR(pg_catalog.=) ANY (ARRAY['queued', 'canary', 'soaking', 'promoted'])"
 
 /* The settings of a package: its own, else those of '*', else the defaults. */
 /* clang-format off */
@@ -257,41 +280,26 @@ update_tier_phase_at(PG_FUNCTION_ARGS)
 #define POLICY_COLUMNS \
 	"soak, min_successes, max_failures, max_in_flight, max_attempts, lease, auto_promote, require_canary"
 
-static Statement load_package = {
-	.text = "SELECT" ROLLOUT_COLUMNS "FROM update_tier.rollout AS r"
-			" WHERE " TEXT_IS("r.package", "$1") " AND " CAN_CHANGE " ORDER BY r.ordinal",
-	.nargs = 1,
-	.argtypes = { TEXTOID },
-	.role = AS_EXTENSION,
+/* The rollouts of a package that can still change. */
+static const Lookup by_package = {
+	.table = "rollout",
+	.index = "rollout_can_change",
+	.nkeys = 1,
+	.keys = { { ROLLOUT_PACKAGE + 1, F_TEXTEQ } },
 };
 
-#define ONE_ROLLOUT \
-	"SELECT" ROLLOUT_COLUMNS "FROM update_tier.rollout AS r" \
-	" WHERE " TEXT_IS("r.package", "$1") " AND " TEXT_IS("r.version", "$2")
-
-static Statement load_rollout = {
-	.text = ONE_ROLLOUT,
-	.nargs = 2,
-	.argtypes = { TEXTOID, TEXTOID },
-	.role = AS_EXTENSION,
+static const Lookup by_version = {
+	.table = "rollout",
+	.index = "package_version",
+	.nkeys = 2,
+	.keys = { { ROLLOUT_PACKAGE + 1, F_TEXTEQ }, { ROLLOUT_VERSION + 1, F_TEXTEQ } },
 };
 
-/* The same for gates, which see what their statement sees. */
-static Statement peek_rollout = {
-	.text = ONE_ROLLOUT,
-	.nargs = 2,
-	.argtypes = { TEXTOID, TEXTOID },
-	.read_only = true,
-	.role = AS_EXTENSION,
-};
-
-static Statement peek_package = {
-	.text = "SELECT" ROLLOUT_COLUMNS "FROM update_tier.rollout AS r"
-			" WHERE " TEXT_IS("r.package", "$1") " AND " CAN_CHANGE " ORDER BY r.ordinal",
-	.nargs = 1,
-	.argtypes = { TEXTOID },
-	.read_only = true,
-	.role = AS_EXTENSION,
+static const Lookup by_id = {
+	.table = "rollout",
+	.index = "rollout_pkey",
+	.nkeys = 1,
+	.keys = { { ROLLOUT_ID + 1, F_INT8EQ } },
 };
 
 /*
@@ -358,44 +366,90 @@ static Rollout *
 rollout_from_row(const NullableDatum *row)
 {
 	Rollout *rollout = palloc0_object(Rollout);
-	char	*phase = TextDatumGetCString(row[4].value);
+	char	*phase = TextDatumGetCString(row[ROLLOUT_PHASE].value);
 
-	rollout->id = DatumGetInt64(row[0].value);
-	rollout->package = TextDatumGetCString(row[1].value);
-	rollout->version = TextDatumGetCString(row[2].value);
-	rollout->ordinal = DatumGetInt64(row[3].value);
+	rollout->id = DatumGetInt64(row[ROLLOUT_ID].value);
+	rollout->package = TextDatumGetCString(row[ROLLOUT_PACKAGE].value);
+	rollout->version = TextDatumGetCString(row[ROLLOUT_VERSION].value);
+	rollout->ordinal = DatumGetInt64(row[ROLLOUT_ORDINAL].value);
 	if (!phase_parse(phase, &rollout->timeline.phase))
 		elog(ERROR, "rollout " INT64_FORMAT " has an unknown phase", rollout->id);
-	rollout->soak = interval_microseconds(DatumGetIntervalP(row[5].value));
-	rollout->lease = interval_microseconds(DatumGetIntervalP(row[6].value));
-	rollout->min_successes = DatumGetInt32(row[7].value);
-	rollout->max_failures = DatumGetInt32(row[8].value);
-	rollout->max_in_flight = DatumGetInt32(row[9].value);
-	rollout->max_attempts = DatumGetInt32(row[10].value);
-	rollout->auto_promote = DatumGetBool(row[11].value);
-	rollout->require_canary = DatumGetBool(row[12].value);
-	rollout->timeline.turn_at = DatumGetTimestampTz(row[13].value);
-	rollout->timeline.soak_ends_at = DatumGetTimestampTz(row[14].value);
-	rollout->timeline.superseded_at = DatumGetTimestampTz(row[15].value);
-	rollout->timeline.halts_at = DatumGetTimestampTz(row[16].value);
-	rollout->promoted_at = DatumGetTimestampTz(row[17].value);
-	rollout->changed_at = DatumGetTimestampTz(row[18].value);
+	rollout->soak = interval_microseconds(DatumGetIntervalP(row[ROLLOUT_SOAK].value));
+	rollout->min_successes = DatumGetInt32(row[ROLLOUT_MIN_SUCCESSES].value);
+	rollout->max_failures = DatumGetInt32(row[ROLLOUT_MAX_FAILURES].value);
+	rollout->max_in_flight = DatumGetInt32(row[ROLLOUT_MAX_IN_FLIGHT].value);
+	rollout->max_attempts = DatumGetInt32(row[ROLLOUT_MAX_ATTEMPTS].value);
+	rollout->lease = interval_microseconds(DatumGetIntervalP(row[ROLLOUT_LEASE].value));
+	rollout->auto_promote = DatumGetBool(row[ROLLOUT_AUTO_PROMOTE].value);
+	rollout->require_canary = DatumGetBool(row[ROLLOUT_REQUIRE_CANARY].value);
+	rollout->timeline.turn_at = DatumGetTimestampTz(row[ROLLOUT_TURN_AT].value);
+	rollout->timeline.soak_ends_at = DatumGetTimestampTz(row[ROLLOUT_SOAK_ENDS_AT].value);
+	rollout->timeline.superseded_at = DatumGetTimestampTz(row[ROLLOUT_SUPERSEDED_AT].value);
+	rollout->timeline.halts_at = DatumGetTimestampTz(row[ROLLOUT_HALTS_AT].value);
+	rollout->promoted_at = DatumGetTimestampTz(row[ROLLOUT_PROMOTED_AT].value);
+	rollout->changed_at = DatumGetTimestampTz(row[ROLLOUT_CHANGED_AT].value);
 	for (int tier = 0; tier < TIER_COUNT; tier++)
 	{
-		const NullableDatum *column = &row[19 + 6 * tier];
+		NullableDatum position = row[ROLLOUT_POSITION(tier)];
 
-		rollout->succeeded[tier] = DatumGetInt32(column[0].value);
-		rollout->failed[tier] = DatumGetInt32(column[1].value);
-		rollout->acknowledged[tier] = DatumGetInt32(column[2].value);
-		rollout->in_flight[tier] = DatumGetInt32(column[3].value);
-		rollout->position[tier] = column[4];
-		rollout->due_position[tier] = DatumGetInt64(column[5].value);
+		rollout->succeeded[tier] = DatumGetInt32(row[ROLLOUT_SUCCEEDED(tier)].value);
+		rollout->failed[tier] = DatumGetInt32(row[ROLLOUT_FAILED(tier)].value);
+		rollout->acknowledged[tier] = DatumGetInt32(row[ROLLOUT_ACKNOWLEDGED(tier)].value);
+		rollout->in_flight[tier] = DatumGetInt32(row[ROLLOUT_IN_FLIGHT(tier)].value);
+		rollout->position[tier] = position;
+		rollout->due_position[tier] = DatumGetInt64(row[ROLLOUT_DUE_POSITION(tier)].value);
 	}
-	rollout->first_expiry = DatumGetTimestampTz(row[31].value);
-	rollout->related = optional_text(row[32]);
-	rollout->reason = optional_text(row[33]);
+	rollout->first_expiry = DatumGetTimestampTz(row[ROLLOUT_FIRST_EXPIRY].value);
+	rollout->related = optional_text(row[ROLLOUT_RELATED]);
+	rollout->reason = optional_text(row[ROLLOUT_REASON]);
 	rollout->timeline.needs_canary = needs_canary(rollout);
 	return rollout;
+}
+
+static Rollout *
+rollout_found(List *rows)
+{
+	return rows == NIL ? NULL : rollout_from_row(linitial(rows));
+}
+
+/*
+ * update_tier.is_consistent(rollout update_tier.rollout) returns boolean
+ *
+ * What must hold between the columns of a row: the CHECK of the table.
+ */
+Datum
+update_tier_rollout_is_consistent(PG_FUNCTION_ARGS)
+{
+	NullableDatum *row = lookup_record(PG_GETARG_HEAPTUPLEHEADER(0));
+	Rollout		  *rollout;
+	Phase		   phase;
+
+	/* Not a row of the table, where these are NOT NULL. */
+	for (int i = 0; i < ROLLOUT_NATTS; i++)
+	{
+		if (row[i].isnull && i != ROLLOUT_RELATED && i != ROLLOUT_REASON &&
+			i != ROLLOUT_POSITION(TIER_CANARY) && i != ROLLOUT_POSITION(TIER_PRODUCTION))
+			PG_RETURN_BOOL(false);
+	}
+
+	rollout = rollout_from_row(row);
+	phase = rollout->timeline.phase;
+	for (int tier = 0; tier < TIER_COUNT; tier++)
+	{
+		int64 unacknowledged = (int64) rollout->failed[tier] - rollout->acknowledged[tier];
+
+		if (unacknowledged < 0)
+			PG_RETURN_BOOL(false);
+		if (phase_runs(phase) && unacknowledged > rollout->max_failures)
+			PG_RETURN_BOOL(false); /* one too many halts */
+	}
+	if ((int64) rollout->in_flight[TIER_CANARY] + rollout->in_flight[TIER_PRODUCTION] > rollout->max_in_flight)
+		PG_RETURN_BOOL(false);
+	if (phase == PHASE_SOAKING && rollout->timeline.needs_canary)
+		PG_RETURN_BOOL(false);
+	if (phase == PHASE_PROMOTED && rollout->promoted_at == DT_NOEND)
+		PG_RETURN_BOOL(false);
+	PG_RETURN_BOOL(rollout->soak >= 0 && rollout->lease > 0);
 }
 
 static void
@@ -432,10 +486,28 @@ rollout_write(const Rollout *rollout)
 Rollout *
 rollout_read(const char *package, const char *version)
 {
-	NullableDatum args[2] = { text_value(package), text_value(version) };
-	List		 *rows = statement_fetch_all(&peek_rollout, NULL, args);
+	NullableDatum keys[2] = { text_value(package), text_value(version) };
 
-	return rows == NIL ? NULL : rollout_from_row(linitial(rows));
+	return rollout_found(lookup_seen(&by_version, keys));
+}
+
+/*
+ * rollout_of_execution
+ *		The names of an execution's rollout; false if it is gone.
+ */
+bool
+rollout_of_execution(int64 rollout, char **package, char **version)
+{
+	NullableDatum  keys[1] = { int64_value(rollout) };
+	List		  *rows = lookup_now(&by_id, keys);
+	NullableDatum *row;
+
+	if (rows == NIL)
+		return false;
+	row = (NullableDatum *) linitial(rows);
+	*package = TextDatumGetCString(row[ROLLOUT_PACKAGE].value);
+	*version = TextDatumGetCString(row[ROLLOUT_VERSION].value);
+	return true;
 }
 
 /*
@@ -446,10 +518,10 @@ rollout_read(const char *package, const char *version)
 Rollout *
 rollout_soaking(const char *package, TimestampTz moment)
 {
-	NullableDatum args[1] = { text_value(package) };
+	NullableDatum keys[1] = { text_value(package) };
 	ListCell	 *lc;
 
-	foreach(lc, statement_fetch_all(&peek_package, NULL, args))
+	foreach(lc, lookup_seen(&by_package, keys))
 	{
 		Rollout *rollout = rollout_from_row(lfirst(lc));
 
@@ -697,7 +769,7 @@ Package *
 package_lock(const char *name, const char *command)
 {
 	Package		 *package = palloc0_object(Package);
-	NullableDatum args[1] = { text_value(name) };
+	NullableDatum keys[1] = { text_value(name) };
 	ListCell	 *lc;
 
 	PreventCommandIfReadOnly(command);
@@ -710,7 +782,7 @@ package_lock(const char *name, const char *command)
 	package->now = GetCurrentTransactionStartTimestamp();
 	package->clock = GetCurrentTimestamp();
 	package->stamp = package->clock;
-	foreach(lc, statement_fetch_all(&load_package, NULL, args))
+	foreach(lc, lookup_now(&by_package, keys))
 		add_rollout(package, rollout_from_row(lfirst(lc)));
 	settle(package);
 	return package;
@@ -723,8 +795,7 @@ package_lock(const char *name, const char *command)
 Rollout *
 package_find(Package *package, const char *version)
 {
-	NullableDatum args[2] = { text_value(package->name), text_value(version) };
-	List		 *rows;
+	NullableDatum keys[2] = { text_value(package->name), text_value(version) };
 	Rollout		 *rollout;
 	ListCell	 *lc;
 
@@ -734,11 +805,9 @@ package_find(Package *package, const char *version)
 		if (strcmp(rollout->version, version) == 0)
 			return rollout;
 	}
-	rows = statement_fetch_all(&load_rollout, NULL, args);
-	if (rows == NIL)
-		return NULL;
-	rollout = rollout_from_row(linitial(rows));
-	add_rollout(package, rollout);
+	rollout = rollout_found(lookup_now(&by_version, keys));
+	if (rollout != NULL)
+		add_rollout(package, rollout);
 	return rollout;
 }
 
@@ -1397,8 +1466,7 @@ static Statement prunable_rollouts = {
 			" WHERE r.phase OPERATOR(pg_catalog.=) ANY (ARRAY['superseded', 'aborted'])"
 			" AND r.changed_at OPERATOR(pg_catalog.<) $1"
 			" AND r.id OPERATOR(pg_catalog.<>) ALL"
-			" (SELECT k.id FROM (" PROMOTED_VERSION("r.package", "$2") ") AS k)"
-																	   " ORDER BY r.id",
+			" (SELECT k.id FROM (" PROMOTED_VERSION("r.package", "$2") ") AS k) ORDER BY r.id",
 	.nargs = 2,
 	.argtypes = { TIMESTAMPTZOID, TIMESTAMPTZOID },
 	.role = AS_EXTENSION,

@@ -180,6 +180,27 @@ extern List	 *statement_fetch_all(Statement *statement, const WorkspacesTable *t
 								  const NullableDatum *args);
 extern double statement_rows(Statement *statement, const WorkspacesTable *table);
 
+/* ---- lookup.c: rows of our own tables, by key ---- */
+
+#define LOOKUP_MAX_KEYS 2
+
+/* An index of a table, and what its leading columns are to be equal to. */
+typedef struct Lookup
+{
+	const char *table;
+	const char *index;
+	int			nkeys;
+	struct
+	{
+		AttrNumber	 column; /* of the table */
+		RegProcedure equal;
+	} keys[LOOKUP_MAX_KEYS];
+} Lookup;
+
+extern List			 *lookup_now(const Lookup *by, const NullableDatum *keys);
+extern List			 *lookup_seen(const Lookup *by, const NullableDatum *keys);
+extern NullableDatum *lookup_record(HeapTupleHeader record);
+
 /* ---- rollout.c: rollouts and what decides about them ---- */
 
 /* One row of update_tier.rollout.  Moments that will not come are DT_NOEND. */
@@ -236,6 +257,7 @@ extern Package *package_lock(const char *name, const char *command);
 extern Rollout *package_find(Package *package, const char *version);
 extern Rollout *package_start(Package *package, const char *version);
 extern void		package_save(Package *package);
+extern bool		rollout_of_execution(int64 rollout, char **package, char **version);
 extern Rollout *rollout_read(const char *package, const char *version);
 extern Rollout *rollout_soaking(const char *package, TimestampTz moment);
 extern void		rollout_evidence_changed(Package *package, Rollout *rollout);

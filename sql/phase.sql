@@ -51,11 +51,7 @@ SELECT timeline('promoted', false, '-', '-', '5', '4');
 -- At the same moment, what holds production back comes first.
 SELECT timeline('soaking', false, '-', '4', '-', '4');
 SELECT timeline('promoted', false, '-', '-', '4', '4');
--- In which phases somebody gets the version.
-SELECT string_agg(p, ', ') FROM unnest(ARRAY['queued', 'canary', 'soaking', 'promoted', 'halted', 'aborted', 'superseded']) AS p
- WHERE update_tier.phase_runs(p);
 -- Nonsense.
-SELECT update_tier.phase_runs('baking');
 SELECT update_tier.phase_at('baking', false, 'infinity', 'infinity', 'infinity', 'infinity', now());
 SELECT update_tier.phase_at(NULL, false, 'infinity', 'infinity', 'infinity', 'infinity', now()) IS NULL;
 \pset format aligned

@@ -73,6 +73,10 @@ BEGIN
         WHEN 'timestamp with time zone' THEN ARRAY['infinity', '-infinity', 'now', 'epoch', '294276-12-31', '4713-01-01 BC']
         WHEN 'regclass' THEN ARRAY['workspaces', 'workspaces', '"Work Spaces"', 'parts', 'part', 'typos', 'view', 'matview', 'sequence',
             'far_away', 'pg_catalog.pg_class', 'update_tier.attached', 'update_tier.rollout', 'workspaces_pkey', '0', '4294967295']
+        WHEN 'update_tier.rollout' THEN ARRAY['(' || repeat(',', 33) || ')',
+            (SELECT r::text FROM update_tier.rollout AS r ORDER BY random() LIMIT 1)]
+        WHEN 'update_tier.execution' THEN ARRAY['(' || repeat(',', 13) || ')',
+            (SELECT e::text FROM update_tier.execution AS e ORDER BY random() LIMIT 1)]
         ELSE ARRAY[NULL]
     END;
     IF random() < 0.02 THEN

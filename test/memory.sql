@@ -20,7 +20,7 @@ INSERT INTO work (statement) VALUES
     ('SELECT set_update_tier(w(9), ''canary''), set_update_tier(w(9), ''production'')'),
     ('SELECT * FROM update_tier.counts()'),
     ('SELECT update_tier.phase_at(''soaking'', false, ''infinity'', now(), ''infinity'', ''infinity'', now())'),
-    ('SELECT update_tier.phase_runs(''soaking'')'),
+    ('SELECT update_tier.is_consistent(r), update_tier.is_consistent(e) FROM update_tier.rollout AS r LEFT JOIN update_tier.execution AS e ON e.rollout = r.id LIMIT 1'),
     ('SELECT update_tier.tier_changes(a, b) FROM workspaces AS a, workspaces AS b WHERE a.id = w(1) AND b.id = w(9)'),
     ('UPDATE workspaces SET live = live WHERE id = w(3)'),
     ('SELECT update_tier.set_policy(''p'', max_in_flight => 9, max_attempts => 2147483647, soak => ''0'', require_canary => false)'),
