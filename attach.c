@@ -688,6 +688,9 @@ calls_users_function(Node *node, void *context)
 		return false;
 	if (!IsA(node, List) && check_functions_in_node(node, is_users_function, NULL))
 		return true;
+	/* The constraints of a domain are not in the tree. */
+	if (IsA(node, CoerceToDomain) && ((CoerceToDomain *) node)->resulttype >= FirstNormalObjectId)
+		return true;
 	return expression_tree_walker(node, calls_users_function, context);
 }
 

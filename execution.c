@@ -159,9 +159,15 @@ static Statement load_expired = {
 	.role = AS_EXTENSION,
 };
 
-/* Last attempts whose expiry would be one more failure, in that order. */
+/*
+ * Last attempts whose expiry would be a failure that is not counted yet, in that
+ * order, with the tier where one of an earlier attempt would not be counted
+ * any more.
+ */
 static Statement load_last_attempts = {
-	.text = "SELECT e.tier, e.lease_until FROM update_tier.execution AS e"
+	.text = "SELECT e.tier, e.lease_until,"
+			" CASE WHEN e.evidence OPERATOR(pg_catalog.=) 'failed' AND NOT e.acknowledged THEN e.evidence_tier END"
+			" FROM update_tier.execution AS e"
 			" WHERE e.rollout OPERATOR(pg_catalog.=) $1 AND e.state OPERATOR(pg_catalog.=) 'claimed'"
 			" AND e.attempt OPERATOR(pg_catalog.>=) $2"
 			" AND (e.evidence IS NULL OR e.evidence OPERATOR(pg_catalog.<>) 'failed' OR e.acknowledged"
@@ -220,12 +226,17 @@ static Statement acknowledge = {
 	.role = AS_EXTENSION,
 };
 
-static Statement load_leased = {
-	.text = "SELECT" EXECUTION_COLUMNS "FROM update_tier.execution AS e"
-			" WHERE e.rollout OPERATOR(pg_catalog.=) $1 AND e.state OPERATOR(pg_catalog.=) 'claimed'"
-			" ORDER BY e.token",
-	.nargs = 1,
-	.argtypes = { INT8OID },
+/*
+ * Tokens that somebody may still report with, and is then to be told that they
+ * were replaced, and not that they never were.
+ */
+static Statement note_all_replaced = {
+	.text = "INSERT INTO update_tier.event (at, actor, kind, package, version, workspace, token, detail)"
+			" SELECT $2, $3, 'replaced', $4, $5, e.workspace, e.token, e.state FROM update_tier.execution AS e"
+			" WHERE e.rollout OPERATOR(pg_catalog.=) $1"
+			" AND e.state OPERATOR(pg_catalog.=) ANY (ARRAY['claimed', 'expired']) ORDER BY e.token",
+	.nargs = 5,
+	.argtypes = { INT8OID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID },
 	.role = AS_EXTENSION,
 };
 
@@ -421,7 +432,7 @@ executions_expire(Package *package, Rollout *rollout)
 	List		 *rows;
 	ListCell	 *lc;
 
-	if (rollout->first_expiry > package->clock)
+	if (rollout->first_expiry > package->clock || !rollout_is_ours(rollout, false))
 		return false;
 	rows = statement_fetch_all(&load_expired, NULL, args);
 
@@ -474,6 +485,8 @@ executions_predict_halt(Rollout *rollout)
 		{
 			NullableDatum *row = (NullableDatum *) lfirst(lc);
 
+			if (!row[2].isnull)
+				left[tier_from_text(row[2].value)]++;
 			if (left[tier_from_text(row[0].value)]-- == 0)
 			{
 				halts_at = DatumGetTimestampTz(row[1].value);
@@ -512,11 +525,15 @@ note_replaced(Package *package, const Rollout *rollout, const Execution *executi
 void
 executions_clear(Package *package, Rollout *rollout)
 {
-	NullableDatum args[1] = { int64_value(rollout->id) };
-	ListCell	 *lc;
+	NullableDatum args[5] = {
+		int64_value(rollout->id),
+		{ .value = TimestampTzGetDatum(package->stamp) },
+		text_value(GetUserNameFromId(GetUserId(), false)),
+		text_value(package->name),
+		text_value(rollout->version)
+	};
 
-	foreach(lc, statement_fetch_all(&load_leased, NULL, args))
-		note_replaced(package, rollout, execution_from_row(lfirst(lc)));
+	statement_run(&note_all_replaced, NULL, args, NULL);
 	statement_run(&delete_executions, NULL, args, NULL);
 }
 
@@ -1132,12 +1149,20 @@ sweep(Batch *batch, Tier tier, int64 left)
 			*position;
 		Datum		  ids[SWEEP_CHUNK];
 		int			  count = 0;
+		List		 *rows;
 		ListCell	 *lc;
 
 		CHECK_FOR_INTERRUPTS();
-		foreach(lc, statement_fetch_all(&sweep_on[tier], batch->table, &arg))
-			ids[count++] = ((NullableDatum *) lfirst(lc))[0].value;
-		left -= count;
+		rows = statement_fetch_all(&sweep_on[tier], batch->table, &arg);
+		foreach(lc, rows)
+		{
+			Datum id = ((NullableDatum *) lfirst(lc))[0].value;
+
+			/* Partitions, or children, may have the same one. */
+			if (count == 0 || !DatumGetBool(DirectFunctionCall2(uuid_eq, ids[count - 1], id)))
+				ids[count++] = id;
+		}
+		left -= list_length(rows);
 
 		if (count > 0)
 		{
@@ -1151,7 +1176,7 @@ sweep(Batch *batch, Tier tier, int64 left)
 					*position = next_uuid(row[0].value);
 			}
 		}
-		if (batch->wanted > 0 && (count < SWEEP_CHUNK || position->isnull))
+		if (batch->wanted > 0 && (list_length(rows) < SWEEP_CHUNK || position->isnull))
 		{
 			/* The end: come round, but for who has begun at the start. */
 			*position = NO_DATUM;
@@ -1321,29 +1346,15 @@ outcome_argument(NullableDatum value)
 }
 
 /*
- * A report with a token that is no execution's: of an attempt that was
- * replaced, or made up.
+ * A report for an attempt that has been replaced, or whose rollout is pruned
+ * (NULL): it goes on record, and no further.
  */
 static Datum
-late_report(FunctionCallInfo fcinfo, State outcome, const char *detail)
+report_in_vain(FunctionCallInfo fcinfo, Package *package, const Rollout *rollout,
+			   State outcome, const char *detail)
 {
-	int64		  token = PG_GETARG_INT64(0);
-	NullableDatum args[1] = { int64_value(token) };
-	NullableDatum row[2];
-	char		 *name;
-	char		 *version;
-	Package		 *package;
-	Rollout		 *rollout;
+	int64 token = PG_GETARG_INT64(0);
 
-	if (!statement_fetch(&replaced_token, NULL, args, row))
-		ereport(ERROR,
-				(errcode(ERRCODE_NO_DATA_FOUND),
-				 errmsg("unknown token: %lld", (long long) token),
-				 errhint("A token comes from update_tier.claim or update_tier.claim_batch.")));
-	name = TextDatumGetCString(row[0].value);
-	version = TextDatumGetCString(row[1].value);
-	package = package_lock(name, "update_tier.report()");
-	rollout = package_find(package, version);
 	event_add(package, rollout, "late report", NO_DATUM, int64_value(token),
 			  detail ? psprintf("%s: %s", state_names[outcome], detail) : state_names[outcome]);
 	package_save(package);
@@ -1352,10 +1363,30 @@ late_report(FunctionCallInfo fcinfo, State outcome, const char *detail)
 			 rollout ?
 				 errdetail("Another attempt at the workspace has replaced this one.") :
 				 errdetail("Its rollout has been pruned."),
-			 errhint("Report sooner, or give rollouts of package \"%s\" a longer lease.", clipped(name))));
+			 errhint("Report sooner, or give rollouts of package \"%s\" a longer lease.", clipped(package->name))));
 	if (rollout == NULL)
-		PG_RETURN_NULL(); /* pruned */
+		PG_RETURN_NULL();
 	return CStringGetTextDatum(phase_names[phase_at(&rollout->timeline, package->now)]);
+}
+
+/*
+ * A report with a token that is no execution's: of an attempt that was
+ * replaced, or made up.
+ */
+static Datum
+late_report(FunctionCallInfo fcinfo, State outcome, const char *detail)
+{
+	NullableDatum row[2];
+	Package		 *package;
+
+	if (!statement_fetch(&replaced_token, NULL, fcinfo->args, row))
+		ereport(ERROR,
+				(errcode(ERRCODE_NO_DATA_FOUND),
+				 errmsg("unknown token: %lld", (long long) PG_GETARG_INT64(0)),
+				 errhint("A token comes from update_tier.claim or update_tier.claim_batch.")));
+	package = package_lock(TextDatumGetCString(row[0].value), "update_tier.report()");
+	return report_in_vain(fcinfo, package, package_find(package, TextDatumGetCString(row[1].value)),
+						  outcome, detail);
 }
 
 /* The execution whose token this is, with its package and version; or NULL. */
@@ -1414,6 +1445,8 @@ update_tier_report(PG_FUNCTION_ARGS)
 		package_save(package);
 		return late_report(fcinfo, outcome, detail);
 	}
+	if (!rollout_is_ours(rollout, false))
+		return report_in_vain(fcinfo, package, NULL, outcome, detail);
 
 	/* Something else was installed: that says nothing about this version. */
 	if (installed_version != NULL && strcmp(installed_version, rollout->version) != 0)

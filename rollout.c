@@ -677,7 +677,8 @@ settle(Package *package)
 		{
 			Rollout *newer = newer_promoted(package, rollout);
 
-			rollout->related = newer ? newer->version : NULL;
+			if (newer != NULL)
+				rollout->related = newer->version;
 		}
 		if (present == PHASE_HALTED)
 			rollout->reason = EXPIRED_REASON;
@@ -809,6 +810,42 @@ package_find(Package *package, const char *version)
 	if (rollout != NULL)
 		add_rollout(package, rollout);
 	return rollout;
+}
+
+#define LOCK_ENDED "SELECT true FROM update_tier.rollout AS r WHERE r.id OPERATOR(pg_catalog.=) $1 FOR NO KEY UPDATE"
+
+static Statement lock_ended = {
+	.text = LOCK_ENDED " SKIP LOCKED",
+	.nargs = 1,
+	.argtypes = { INT8OID },
+	.role = AS_EXTENSION,
+};
+
+static Statement wait_for_ended = {
+	.text = LOCK_ENDED,
+	.nargs = 1,
+	.argtypes = { INT8OID },
+	.role = AS_EXTENSION,
+};
+
+/*
+ * rollout_is_ours
+ *		Under the package's lock: may we write about the rollout?  False: it
+ *		has ended, and prune() is deleting it.
+ *
+ * prune() has no package locked, but the rows of rollouts, and their executions
+ * after them.  So we, too, lock the row of one that has ended before we touch
+ * its executions.  Claims and reports do not "wait" for prune() to end, as
+ * others wait for the package that they have locked.
+ */
+bool
+rollout_is_ours(const Rollout *rollout, bool wait)
+{
+	NullableDatum args[1] = { int64_value(rollout->id) };
+
+	if (rollout->timeline.phase != PHASE_SUPERSEDED && rollout->timeline.phase != PHASE_ABORTED)
+		return true;
+	return statement_run(wait ? &wait_for_ended : &lock_ended, NULL, args, NULL) > 0;
 }
 
 /* The rollout in canary or soaking, if any. */
@@ -995,7 +1032,12 @@ schedule(Package *package)
 				/* FALLTHROUGH */
 			case PHASE_SOAKING:
 			case PHASE_QUEUED:
-				if (timeline->superseded_at != newer_promoted_at)
+				/*
+				 * What is past by the clock has happened, for others if not
+				 * for a transaction as old as this one.
+				 */
+				if (timeline->superseded_at != newer_promoted_at &&
+					timeline->superseded_at > package->clock)
 				{
 					timeline->superseded_at = newer_promoted_at;
 					if (timeline->phase != PHASE_QUEUED)
@@ -1222,7 +1264,7 @@ verb_target(FunctionCallInfo fcinfo, Package **package, const char *command)
 
 	*package = package_lock(name, command);
 	rollout = package_find(*package, version);
-	if (rollout == NULL)
+	if (rollout == NULL || !rollout_is_ours(rollout, true))
 		refuse_unknown_rollout(name, version);
 	executions_expire(*package, rollout);
 	return rollout;
@@ -1395,10 +1437,7 @@ update_tier_retry(PG_FUNCTION_ARGS)
 			refuse_verb(rollout, "retry", "Halt or abort it first.");
 	}
 
-	/* The row first: prune() may be about to delete it. */
 	rows = statement_fetch_all(&renew_rollout, NULL, args);
-	if (rows == NIL)
-		refuse_unknown_rollout(package->name, rollout->version);
 	executions_clear(package, rollout);
 	package->rollouts = list_delete_ptr(package->rollouts, rollout);
 	rollout = rollout_from_row(linitial(rows));

@@ -255,6 +255,7 @@ extern TimestampTz	 moment_after(TimestampTz moment, int64 microseconds);
 extern bool		package_is_locked(const char *name);
 extern Package *package_lock(const char *name, const char *command);
 extern Rollout *package_find(Package *package, const char *version);
+extern bool		rollout_is_ours(const Rollout *rollout, bool wait);
 extern Rollout *package_start(Package *package, const char *version);
 extern void		package_save(Package *package);
 extern bool		rollout_of_execution(int64 rollout, char **package, char **version);

@@ -690,8 +690,11 @@ static Statement lock_tier = {
 	.argtypes = { UUIDOID },
 };
 
-/* Is it set_update_tier() that writes a tier? */
-static bool in_set_update_tier = false;
+/*
+ * The workspace whose tier set_update_tier() is writing, if it is: other rows
+ * may be written meanwhile, by triggers of the table.
+ */
+static const pg_uuid_t *set_update_tier_writes = NULL;
 
 static Statement insert_tier_change = {
 	.text = "INSERT INTO update_tier.tier_change (at, actor, workspace, old_tier, new_tier, path)"
@@ -733,7 +736,19 @@ typedef struct TierColumn
 	AttrNumber attnum; /* InvalidAttrNumber: nowhere */
 } TierColumn;
 
-/* The tier in a row; NULL when there is none. */
+/* Is a value of this type a text?  The domain's are. */
+static bool
+is_text_type(Oid type)
+{
+	Oid base = getBaseType(type);
+
+	return base == TEXTOID || base == VARCHAROID;
+}
+
+/*
+ * The tier in a row; NULL when there is none.  Rows of all kinds come here: a
+ * column of that name need not be ours.
+ */
 static NullableDatum
 tier_in_row(HeapTupleHeader row, TierColumn *column, MemoryContext context)
 {
@@ -750,7 +765,9 @@ tier_in_row(HeapTupleHeader row, TierColumn *column, MemoryContext context)
 		column->typmod = HeapTupleHeaderGetTypMod(row);
 		column->desc = lookup_rowtype_tupdesc_copy(column->type, column->typmod);
 		attnum = SPI_fnumber(column->desc, TIER_COLUMN);
-		column->attnum = attnum > 0 ? attnum : InvalidAttrNumber;
+		column->attnum = attnum > 0 && is_text_type(TupleDescAttr(column->desc, attnum - 1)->atttypid) ?
+			attnum :
+			InvalidAttrNumber;
 		MemoryContextSwitchTo(caller_context);
 	}
 	if (column->attnum == InvalidAttrNumber)
@@ -812,6 +829,7 @@ update_tier_record_tier(PG_FUNCTION_ARGS)
 	TriggerData	 *trigger = (TriggerData *) fcinfo->context;
 	TupleDesc	  desc;
 	NullableDatum args[6];
+	bool		  by_function;
 
 	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_FOR_ROW(trigger->tg_event) ||
 		!TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
@@ -827,7 +845,14 @@ update_tier_record_tier(PG_FUNCTION_ARGS)
 	args[2] = column_value(trigger->tg_newtuple, desc, ID_COLUMN);
 	args[3] = column_value(trigger->tg_trigtuple, desc, TIER_COLUMN);
 	args[4] = column_value(trigger->tg_newtuple, desc, TIER_COLUMN);
-	args[5] = text_value(in_set_update_tier ? "set_update_tier" : "UPDATE");
+
+	/* Somebody's own trigger may come without the condition. */
+	if (!args[3].isnull && !args[4].isnull && same_tier(args[3].value, args[4].value))
+		return PointerGetDatum(NULL);
+
+	by_function = set_update_tier_writes != NULL && !args[2].isnull &&
+		memcmp(set_update_tier_writes, DatumGetUUIDP(args[2].value), UUID_LEN) == 0;
+	args[5] = text_value(by_function ? "set_update_tier" : "UPDATE");
 	statement_run(&insert_tier_change, NULL, args, NULL);
 	return PointerGetDatum(NULL);
 }
@@ -934,6 +959,7 @@ update_tier_set_update_tier(PG_FUNCTION_ARGS)
 	NullableDatum		   args[2];
 	bool				   done = false;
 	NullableDatum		   written;
+	const pg_uuid_t		  *written_before = set_update_tier_writes;
 
 	if (!expected.isnull)
 		(void) tier_argument(expected, "expected update tier");
@@ -977,14 +1003,14 @@ update_tier_set_update_tier(PG_FUNCTION_ARGS)
 	args[0] = workspace;
 	args[1].value = CStringGetTextDatum(tier_names[wanted]);
 	args[1].isnull = false;
-	in_set_update_tier = true;
+	set_update_tier_writes = DatumGetUUIDP(workspace.value);
 	PG_TRY();
 	{
 		done = statement_fetch(&write_tier, table, args, &written);
 	}
 	PG_FINALLY();
 	{
-		in_set_update_tier = false;
+		set_update_tier_writes = written_before;
 	}
 	PG_END_TRY();
 	if (!done || tier_argument(written, "stored update tier") != wanted)

@@ -153,6 +153,37 @@ RESET ROLE;
 
 DROP TABLE workspaces;
 SELECT update_tier.detach();
+
+-- An index on the column is built anew while the domain is without its
+-- constraint: no function of the owner's runs then, be it a domain's.
+CREATE TABLE loot (tier update_tier);
+GRANT INSERT ON loot TO regress_mallory;
+SET ROLE regress_mallory;
+CREATE TABLE trap (id uuid PRIMARY KEY, update_tier text NOT NULL DEFAULT 'production');
+INSERT INTO trap VALUES (gen_random_uuid(), 'canary');
+CREATE FUNCTION steal(text) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO loot VALUES ('bogus');
+    RETURN true;
+EXCEPTION WHEN check_violation THEN
+    RETURN true;
+END $$;
+CREATE DOMAIN thief AS text CHECK (steal(VALUE));
+CREATE INDEX trap_scalar ON trap ((update_tier::thief));
+SELECT update_tier.attach('trap');
+DROP INDEX trap_scalar;
+CREATE INDEX trap_array ON trap ((ARRAY[update_tier]::thief[]));
+SELECT update_tier.attach('trap');
+DROP INDEX trap_array;
+CREATE INDEX trap_predicate ON trap (id) WHERE update_tier::thief = 'canary';
+SELECT update_tier.attach('trap');
+DROP TABLE trap;
+DROP DOMAIN thief;
+DROP FUNCTION steal;
+RESET ROLE;
+SELECT count(*) FROM loot;
+DROP TABLE loot;
+
 DROP EXTENSION update_tier;
 DROP TABLE run_as;
 SET client_min_messages = 'warning';

@@ -54,6 +54,44 @@ CREATE TRIGGER wrong BEFORE TRUNCATE ON workspaces EXECUTE FUNCTION update_tier.
 TRUNCATE workspaces;
 DROP TRIGGER wrong ON workspaces;
 
+BEGIN;
+-- Whoever makes a trigger of their own on the table adds nothing to the record.
+CREATE TRIGGER forged AFTER UPDATE ON workspaces FOR EACH ROW EXECUTE FUNCTION update_tier.record_tier();
+SELECT count(*) AS before FROM record \gset
+UPDATE workspaces SET name = name;
+SELECT count(*) - :before AS added FROM record;
+DROP TRIGGER forged ON workspaces;
+
+-- Other rows that the table's own triggers write are their own changes.
+CREATE FUNCTION along() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.id = '00000000-0000-0000-0000-000000000001' THEN
+        UPDATE workspaces SET update_tier = NEW.update_tier WHERE id = '00000000-0000-0000-0000-000000000002';
+        PERFORM set_update_tier('00000000-0000-0000-0000-000000000003', NEW.update_tier);
+    END IF;
+    RETURN NEW;
+END $$;
+UPDATE workspaces SET update_tier = 'production';
+SELECT max(id) AS last FROM update_tier.tier_change \gset
+CREATE TRIGGER along BEFORE UPDATE ON workspaces FOR EACH ROW EXECUTE FUNCTION along();
+SELECT set_update_tier('00000000-0000-0000-0000-000000000001', 'canary');
+SELECT workspace, new_tier, path FROM update_tier.tier_change WHERE id > :last ORDER BY workspace;
+DROP TRIGGER along ON workspaces;
+DROP FUNCTION along;
+
+-- The condition takes rows of all kinds, and looks at a tier that is a text.
+SELECT update_tier.tier_changes(a, b) FROM (SELECT 1 AS update_tier) AS a, (SELECT 2 AS update_tier) AS b;
+SELECT update_tier.tier_changes(a, b) FROM (SELECT 1::bigint AS update_tier) AS a, (SELECT 'canary'::text AS update_tier) AS b;
+SELECT update_tier.tier_changes(a, b) FROM (SELECT 'canary'::text AS update_tier) AS a, (SELECT 'production'::varchar AS update_tier) AS b;
+SELECT update_tier.tier_changes(a, b) FROM (SELECT 'canary'::text AS update_tier) AS a, (SELECT 'canary'::update_tier AS update_tier) AS b;
+SELECT update_tier.tier_changes(a, b) FROM (SELECT 'canary'::text AS update_tier) AS a, (SELECT 1 AS id) AS b;
+SELECT update_tier.tier_changes(a, b) FROM (SELECT 1 AS id) AS a, (SELECT ARRAY['canary'] AS update_tier) AS b;
+-- So a column that was made another type is no tier, and changes freely.
+ALTER TABLE workspaces ALTER update_tier DROP DEFAULT, ALTER update_tier TYPE integer USING 5;
+UPDATE workspaces SET update_tier = 6;
+SELECT count(*) FROM workspaces WHERE update_tier = 6;
+ROLLBACK;
+
 -- Without, and with again: attach is idempotent here, too.
 SELECT update_tier.attach('workspaces', audit => false);
 SELECT update_tier.attach('workspaces', audit => false);

@@ -142,6 +142,35 @@ SELECT update_tier.claim('cleared', '1', w(1)) AS t \gset
 SELECT update_tier.halt('cleared', '1'), update_tier.retry('cleared', '1');
 SELECT update_tier.report(:t, 'failed');
 SELECT * FROM counted WHERE package = 'cleared';
+-- Nor do those of leases that had run out by then.
+SELECT update_tier.claim('cleared', '1', w(1)) AS t \gset
+SELECT later('1 hour');
+SELECT update_tier.halt('cleared', '1'), update_tier.retry('cleared', '1');
+SELECT update_tier.report(:t, 'failed');
+SELECT * FROM counted WHERE package = 'cleared';
+
+-- A failure counts for the tier of its attempt.  When a last attempt runs out
+-- in another tier it takes an earlier failure along, so that the next one in
+-- the first tier is tolerated, whether somebody looks in between or not.
+SELECT update_tier.set_policy('carried', min_successes => 1, max_attempts => 2, max_failures => 1, soak => '0', lease => '1 minute');
+SELECT run('carried', '1', 1), run('carried', '1', 2, 'failed'), run('carried', '1', 3, 'error');
+SELECT set_update_tier(w(2), 'production');
+SELECT update_tier.claim('carried', '1', w(2)) IS NOT NULL AS last_attempt;
+SELECT later('10 seconds');
+SELECT update_tier.claim('carried', '1', w(3)) IS NOT NULL AS last_attempt;
+SELECT later('1 hour');
+SELECT phases('carried');
+SELECT update_tier.promote('carried', '1');
+SELECT * FROM counted WHERE package = 'carried';
+-- The other way round there are two of them in a tier for ten seconds.
+SELECT update_tier.abort('carried', '1'), update_tier.retry('carried', '1'), set_update_tier(w(2), 'canary');
+SELECT run('carried', '1', 1), run('carried', '1', 2, 'failed'), run('carried', '1', 3, 'error');
+SELECT set_update_tier(w(2), 'production');
+SELECT update_tier.claim('carried', '1', w(3)) IS NOT NULL AS last_attempt;
+SELECT later('10 seconds');
+SELECT update_tier.claim('carried', '1', w(2)) IS NOT NULL AS last_attempt;
+SELECT later('1 hour');
+SELECT phases('carried');
 DROP VIEW counted;
 
 \set ECHO none

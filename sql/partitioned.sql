@@ -53,6 +53,23 @@ SELECT set_update_tier('00000000-0000-0000-0000-000000000002', 'canary');
 DROP TABLE w;
 SELECT update_tier.detach();
 
+-- An id that is there twice is a workspace once.
+CREATE TABLE w (id uuid NOT NULL, region text NOT NULL, PRIMARY KEY (id, region)) PARTITION BY LIST (region);
+CREATE TABLE w_eu PARTITION OF w FOR VALUES IN ('eu');
+CREATE TABLE w_us PARTITION OF w FOR VALUES IN ('us');
+SELECT update_tier.attach('w');
+INSERT INTO w VALUES ('00000000-0000-0000-0000-000000000001', 'eu', 'canary'),
+                     ('00000000-0000-0000-0000-000000000001', 'us', 'canary'),
+                     ('00000000-0000-0000-0000-000000000002', 'eu', 'canary');
+SELECT * FROM update_tier.claim_batch('p', '1');
+SELECT * FROM update_tier.claim_batch('p', '1');
+-- Moved to another partition, a row is a new one: that is not a change on record.
+UPDATE w SET update_tier = 'production', region = 'us' WHERE id = '00000000-0000-0000-0000-000000000002';
+UPDATE w SET update_tier = 'canary' WHERE id = '00000000-0000-0000-0000-000000000002';
+SELECT workspace, old_tier, new_tier, path FROM update_tier.tier_change;
+DROP TABLE w;
+SELECT update_tier.detach();
+
 -- A table with children: their rows count, and a parent's CHECK that they do
 -- not inherit does not vouch for them.
 CREATE TABLE w (id uuid PRIMARY KEY, update_tier text NOT NULL DEFAULT 'production',

@@ -14,9 +14,10 @@ SELECT compare(:turns, false,
 SELECT compare(:turns, false,
     'is_open', $$SELECT count(*) FROM queue AS q JOIN workspaces AS w ON w.id = q.workspace WHERE update_tier.is_open(q.package, q.version, w.update_tier)$$,
     'is_open by hand', $$SELECT count(*) FROM queue AS q JOIN workspaces AS w ON w.id = q.workspace
-        LEFT JOIN update_tier.rollout AS r ON r.package = q.package AND r.version = q.version
-        WHERE w.update_tier = 'canary' AND (r.id IS NULL OR update_tier.phase_runs(update_tier.phase_at(r.phase, r.require_canary AND r.canary_succeeded < r.min_successes, r.turn_at, r.soak_ends_at, r.superseded_at, r.halts_at, now())))
-           OR update_tier.phase_at(r.phase, r.require_canary AND r.canary_succeeded < r.min_successes, r.turn_at, r.soak_ends_at, r.superseded_at, r.halts_at, now()) = 'promoted'$$,
+        LEFT JOIN (SELECT package, version, update_tier.phase_at(phase, require_canary AND canary_succeeded < min_successes,
+                          turn_at, soak_ends_at, superseded_at, halts_at, now()) AS phase FROM update_tier.rollout) AS r
+          ON r.package = q.package AND r.version = q.version
+        WHERE r.phase = 'promoted' OR w.update_tier = 'canary' AND (r.phase IS NULL OR r.phase IN ('canary', 'soaking'))$$,
     'is_open PL/pgSQL', $$SELECT count(*) FROM queue AS q JOIN workspaces AS w ON w.id = q.workspace WHERE plain.is_open(q.package, q.version, w.update_tier)$$,
     'allows', $$SELECT count(*) FROM queue AS q WHERE update_tier.allows(q.package, q.version, q.workspace)$$,
     'allows PL/pgSQL', $$SELECT count(*) FROM queue AS q WHERE plain.allows(q.package, q.version, q.workspace)$$);
