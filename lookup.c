@@ -16,21 +16,23 @@
 #include "access/htup_details.h"
 #include "access/stratnum.h"
 #include "access/table.h"
+#include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
+#include "executor/tuptable.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 #include "utils/typcache.h"
 
 #include "update_tier.h"
 
-/* Every column of the tuple, which the result points into. */
+/* Every column of the tuple and its ctid, into which the result points. */
 static NullableDatum *
 columns_of(HeapTuple tuple, TupleDesc desc)
 {
 	Datum		  *values = palloc_array(Datum, desc->natts);
 	bool		  *nulls = palloc_array(bool, desc->natts);
-	NullableDatum *row = palloc_array(NullableDatum, desc->natts);
+	NullableDatum *row = palloc_array(NullableDatum, desc->natts + 1);
 
 	heap_deform_tuple(tuple, desc, values, nulls);
 	for (int i = 0; i < desc->natts; i++)
@@ -38,17 +40,27 @@ columns_of(HeapTuple tuple, TupleDesc desc)
 		row[i].value = values[i];
 		row[i].isnull = nulls[i];
 	}
+	row[desc->natts].value = PointerGetDatum(&tuple->t_self);
+	row[desc->natts].isnull = false;
 	pfree(values);
 	pfree(nulls);
 	return row;
 }
 
+/* One of our tables, to be read until the transaction ends, as by a query. */
+static Relation
+open_table(const char *name)
+{
+	Oid schema = get_namespace_oid(MACHINERY_SCHEMA, false);
+
+	return table_open(get_relname_relid(name, schema), AccessShareLock);
+}
+
 static List *
 lookup_by(const Lookup *by, const NullableDatum *keys, Snapshot snapshot)
 {
-	Oid			schema = get_namespace_oid(MACHINERY_SCHEMA, false);
-	Oid			index = get_relname_relid(by->index, schema);
-	Relation	rel = table_open(get_relname_relid(by->table, schema), AccessShareLock);
+	Relation	rel = open_table(by->table);
+	Oid			index = get_relname_relid(by->index, RelationGetNamespace(rel));
 	TupleDesc	desc = RelationGetDescr(rel);
 	ScanKeyData scan_keys[LOOKUP_MAX_KEYS];
 	SysScanDesc scan;
@@ -68,9 +80,16 @@ lookup_by(const Lookup *by, const NullableDatum *keys, Snapshot snapshot)
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 		rows = lappend(rows, columns_of(heap_copytuple(tuple), desc));
 	systable_endscan(scan);
-	/* The lock stays until the transaction ends, as a query's does. */
 	table_close(rel, NoLock);
 	return rows;
+}
+
+/* What a new statement of this transaction would see. */
+static Snapshot
+snapshot_now(void)
+{
+	CommandCounterIncrement();
+	return RegisterSnapshot(GetTransactionSnapshot());
 }
 
 /*
@@ -79,19 +98,39 @@ lookup_by(const Lookup *by, const NullableDatum *keys, Snapshot snapshot)
  *		decided under a package's lock.
  *
  * The result is a list of rows, each an array of NullableDatum with every
- * column of the table, in the caller's memory.
+ * column of the table and the row's ctid, in the caller's memory.
  */
 List *
 lookup_now(const Lookup *by, const NullableDatum *keys)
 {
-	Snapshot snapshot;
-	List	*rows;
+	Snapshot snapshot = snapshot_now();
+	List	*rows = lookup_by(by, keys, snapshot);
 
-	CommandCounterIncrement();
-	snapshot = RegisterSnapshot(GetTransactionSnapshot());
-	rows = lookup_by(by, keys, snapshot);
 	UnregisterSnapshot(snapshot);
 	return rows;
+}
+
+/*
+ * lookup_at
+ *		The same for the row version at a ctid; NULL if it is none any more.
+ *
+ * Who knows where the row is does not have to pass all its older versions,
+ * of which there is one for each report while others wait for the package.
+ */
+NullableDatum *
+lookup_at(const char *table, ItemPointer tid)
+{
+	Relation		rel = open_table(table);
+	TupleTableSlot *slot = table_slot_create(rel, NULL);
+	Snapshot		snapshot = snapshot_now();
+	NullableDatum  *row = NULL;
+
+	if (table_tuple_fetch_row_version(rel, tid, snapshot, slot))
+		row = columns_of(ExecCopySlotHeapTuple(slot), RelationGetDescr(rel));
+	UnregisterSnapshot(snapshot);
+	ExecDropSingleTupleTableSlot(slot);
+	table_close(rel, NoLock);
+	return row;
 }
 
 /*
@@ -113,9 +152,12 @@ lookup_record(HeapTupleHeader record)
 {
 	TupleDesc	   desc = lookup_rowtype_tupdesc(HeapTupleHeaderGetTypeId(record),
 												 HeapTupleHeaderGetTypMod(record));
-	HeapTupleData  tuple = { .t_len = HeapTupleHeaderGetDatumLength(record), .t_data = record };
-	NullableDatum *row = columns_of(&tuple, desc);
+	HeapTuple	   tuple = palloc0_object(HeapTupleData);
+	NullableDatum *row;
 
+	tuple->t_len = HeapTupleHeaderGetDatumLength(record);
+	tuple->t_data = record;
+	row = columns_of(tuple, desc);
 	ReleaseTupleDesc(desc);
 	return row;
 }

@@ -242,7 +242,8 @@ enum
 	ROLLOUT_FIRST_EXPIRY = ROLLOUT_OF_TIERS + 6 * TIER_COUNT,
 	ROLLOUT_RELATED,
 	ROLLOUT_REASON,
-	ROLLOUT_NATTS
+	ROLLOUT_NATTS,
+	ROLLOUT_CTID = ROLLOUT_NATTS
 };
 #define ROLLOUT_SUCCEEDED(tier)	   (ROLLOUT_OF_TIERS + 6 * (tier))
 #define ROLLOUT_FAILED(tier)	   (ROLLOUT_SUCCEEDED(tier) + 1)
@@ -261,7 +262,7 @@ enum
 	" r.canary_in_flight, r.canary_position, r.canary_due_position," \
 	" r.production_succeeded, r.production_failed, r.production_acknowledged," \
 	" r.production_in_flight, r.production_position, r.production_due_position," \
-	" r.first_expiry, r.related, r.reason "
+	" r.first_expiry, r.related, r.reason, r.ctid "
 
 #define TEXT_IS(column, value) column " OPERATOR(pg_catalog.=) " value
 
@@ -337,12 +338,12 @@ static Statement save_rollout = {
 			" production_succeeded = $15, production_failed = $16, production_acknowledged = $17,"
 			" production_in_flight = $18, production_position = $19, production_due_position = $20,"
 			" first_expiry = $21, related = $22, reason = $23"
-			" WHERE r.id OPERATOR(pg_catalog.=) $1",
-	.nargs = 23,
+			" WHERE r.ctid OPERATOR(pg_catalog.=) $24 AND r.id OPERATOR(pg_catalog.=) $1 RETURNING r.ctid",
+	.nargs = 24,
 	.argtypes = { INT8OID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID,
 				  TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, INT4OID, INT4OID,
 				  INT4OID, UUIDOID, INT8OID, INT4OID, INT4OID, INT4OID, INT4OID, UUIDOID, INT8OID,
-				  TIMESTAMPTZOID, TEXTOID, TEXTOID },
+				  TIMESTAMPTZOID, TEXTOID, TEXTOID, TIDOID },
 	.role = AS_EXTENSION,
 };
 
@@ -369,6 +370,7 @@ rollout_from_row(const NullableDatum *row)
 	char	*phase = TextDatumGetCString(row[ROLLOUT_PHASE].value);
 
 	rollout->id = DatumGetInt64(row[ROLLOUT_ID].value);
+	rollout->tid = *(ItemPointer) DatumGetPointer(row[ROLLOUT_CTID].value);
 	rollout->package = TextDatumGetCString(row[ROLLOUT_PACKAGE].value);
 	rollout->version = TextDatumGetCString(row[ROLLOUT_VERSION].value);
 	rollout->ordinal = DatumGetInt64(row[ROLLOUT_ORDINAL].value);
@@ -453,9 +455,10 @@ update_tier_rollout_is_consistent(PG_FUNCTION_ARGS)
 }
 
 static void
-rollout_write(const Rollout *rollout)
+rollout_write(Rollout *rollout)
 {
-	NullableDatum args[23];
+	NullableDatum args[24];
+	NullableDatum tid;
 	int			  n = 0;
 
 	args[n++] = int64_value(rollout->id);
@@ -478,8 +481,11 @@ rollout_write(const Rollout *rollout)
 	args[n++] = moment_value(rollout->first_expiry);
 	args[n++] = text_value(rollout->related);
 	args[n++] = text_value(rollout->reason);
+	args[n++] = (NullableDatum){ .value = PointerGetDatum(&rollout->tid) };
 	Assert(n == save_rollout.nargs);
-	statement_run(&save_rollout, NULL, args, NULL);
+	if (!statement_fetch(&save_rollout, NULL, args, &tid))
+		elog(ERROR, "rollout " INT64_FORMAT " is not where it was", rollout->id);
+	rollout->tid = *(ItemPointer) DatumGetPointer(tid.value);
 }
 
 /* rollout_read: for gates; NULL if the version is not known. */
@@ -492,6 +498,106 @@ rollout_read(const char *package, const char *version)
 }
 
 /*
+ * The package that this transaction has locked last, and where its rollouts
+ * are that can still change.  For as long as no part of the transaction is
+ * rolled back nobody else changes them; who changes them by hand, in the same
+ * transaction, leaves no version where we look.
+ */
+typedef struct HeldRollout
+{
+	int64			id;
+	ItemPointerData tid;
+	char		   *version;
+} HeldRollout;
+
+static struct
+{
+	MemoryContext context; /* of the rest; NULL: nothing is remembered */
+	char		 *package;
+	List		 *rollouts; /* of HeldRollout * */
+} held;
+
+static void
+forget_held(void)
+{
+	if (held.context != NULL)
+		MemoryContextDelete(held.context);
+	memset(&held, 0, sizeof(held));
+}
+
+static void
+held_at_transaction_end(XactEvent event, void *arg)
+{
+	forget_held();
+}
+
+static void
+held_at_subtransaction_end(SubXactEvent event, SubTransactionId subid,
+						   SubTransactionId parent, void *arg)
+{
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+		forget_held();
+}
+
+static void
+remember_held(const Package *package)
+{
+	static bool	  callbacks_registered = false;
+	MemoryContext caller_context;
+	ListCell	 *lc;
+
+	if (!callbacks_registered)
+	{
+		RegisterXactCallback(held_at_transaction_end, NULL);
+		RegisterSubXactCallback(held_at_subtransaction_end, NULL);
+		callbacks_registered = true;
+	}
+	forget_held();
+	held.context = AllocSetContextCreate(TopMemoryContext, "update_tier package", ALLOCSET_SMALL_SIZES);
+	caller_context = MemoryContextSwitchTo(held.context);
+	foreach(lc, package->rollouts)
+	{
+		Rollout		*rollout = (Rollout *) lfirst(lc);
+		HeldRollout *where;
+
+		if (!phase_runs(rollout->timeline.phase) && rollout->timeline.phase != PHASE_QUEUED)
+			continue;
+		where = palloc0_object(HeldRollout);
+		where->id = rollout->id;
+		where->tid = rollout->tid;
+		where->version = pstrdup(rollout->version);
+		held.rollouts = lappend(held.rollouts, where);
+	}
+	held.package = pstrdup(package->name);
+	MemoryContextSwitchTo(caller_context);
+}
+
+static bool
+is_held(const char *name)
+{
+	return held.package != NULL && strcmp(held.package, name) == 0;
+}
+
+/* The rows of those; NIL if one of them is not where it was. */
+static List *
+held_rows(void)
+{
+	List	 *rows = NIL;
+	ListCell *lc;
+
+	foreach(lc, held.rollouts)
+	{
+		HeldRollout	  *where = (HeldRollout *) lfirst(lc);
+		NullableDatum *row = lookup_at("rollout", &where->tid);
+
+		if (row == NULL || DatumGetInt64(row[ROLLOUT_ID].value) != where->id)
+			return NIL;
+		rows = lappend(rows, row);
+	}
+	return rows;
+}
+
+/*
  * rollout_of_execution
  *		The names of an execution's rollout; false if it is gone.
  */
@@ -499,9 +605,22 @@ bool
 rollout_of_execution(int64 rollout, char **package, char **version)
 {
 	NullableDatum  keys[1] = { int64_value(rollout) };
-	List		  *rows = lookup_now(&by_id, keys);
+	List		  *rows;
 	NullableDatum *row;
+	ListCell	  *lc;
 
+	foreach(lc, held.rollouts)
+	{
+		HeldRollout *where = (HeldRollout *) lfirst(lc);
+
+		if (where->id != rollout)
+			continue;
+		*package = pstrdup(held.package);
+		*version = pstrdup(where->version);
+		return true;
+	}
+
+	rows = lookup_now(&by_id, keys);
 	if (rows == NIL)
 		return false;
 	row = (NullableDatum *) linitial(rows);
@@ -771,19 +890,26 @@ package_lock(const char *name, const char *command)
 {
 	Package		 *package = palloc0_object(Package);
 	NullableDatum keys[1] = { text_value(name) };
+	List		 *rows = NIL;
 	ListCell	 *lc;
 
 	PreventCommandIfReadOnly(command);
-	LockDatabaseObject(package_lock_class(), package_lock_object(name), 0, ExclusiveLock);
-
-	if (IsolationUsesXactSnapshot())
-		check_snapshot(name);
+	if (is_held(name))
+		rows = held_rows();
+	else
+	{
+		LockDatabaseObject(package_lock_class(), package_lock_object(name), 0, ExclusiveLock);
+		if (IsolationUsesXactSnapshot())
+			check_snapshot(name);
+	}
+	if (rows == NIL)
+		rows = lookup_now(&by_package, keys);
 
 	package->name = pstrdup(name);
 	package->now = GetCurrentTransactionStartTimestamp();
 	package->clock = GetCurrentTimestamp();
 	package->stamp = package->clock;
-	foreach(lc, lookup_now(&by_package, keys))
+	foreach(lc, rows)
 		add_rollout(package, rollout_from_row(lfirst(lc)));
 	settle(package);
 	return package;
@@ -1097,6 +1223,7 @@ package_save(Package *package)
 			rollout->dirty = false;
 		}
 	}
+	remember_held(package);
 }
 
 static void

@@ -198,6 +198,7 @@ typedef struct Lookup
 } Lookup;
 
 extern List			 *lookup_now(const Lookup *by, const NullableDatum *keys);
+extern NullableDatum *lookup_at(const char *table, ItemPointer tid);
 extern List			 *lookup_seen(const Lookup *by, const NullableDatum *keys);
 extern NullableDatum *lookup_record(HeapTupleHeader record);
 
@@ -206,31 +207,32 @@ extern NullableDatum *lookup_record(HeapTupleHeader record);
 /* One row of update_tier.rollout.  Moments that will not come are DT_NOEND. */
 typedef struct Rollout
 {
-	int64		  id;
-	char		 *package;
-	char		 *version;
-	int64		  ordinal; /* the newest of a package has the highest */
-	Timeline	  timeline;
-	int64		  soak;	 /* microseconds */
-	int64		  lease; /* microseconds */
-	int32		  min_successes;
-	int32		  max_failures;
-	int32		  max_in_flight;
-	int32		  max_attempts;
-	bool		  auto_promote;
-	bool		  require_canary;
-	TimestampTz	  promoted_at;
-	TimestampTz	  changed_at;				/* its latest stamp */
-	int32		  succeeded[TIER_COUNT];	/* workspaces */
-	int32		  failed[TIER_COUNT];		/* workspaces */
-	int32		  acknowledged[TIER_COUNT]; /* of the failed, by resume */
-	int32		  in_flight[TIER_COUNT];	/* leases, as of the last settling */
-	TimestampTz	  first_expiry;				/* no lease runs out before */
-	NullableDatum position[TIER_COUNT];		/* where claim_batch looks on */
-	int64		  due_position[TIER_COUNT]; /* and for further attempts */
-	char		 *related;					/* version it waits for or was replaced by */
-	char		 *reason;					/* of the last verb or halt */
-	bool		  dirty;					/* differs from the row */
+	int64			id;
+	ItemPointerData tid; /* of the row as it was read or written last */
+	char		   *package;
+	char		   *version;
+	int64			ordinal; /* the newest of a package has the highest */
+	Timeline		timeline;
+	int64			soak;  /* microseconds */
+	int64			lease; /* microseconds */
+	int32			min_successes;
+	int32			max_failures;
+	int32			max_in_flight;
+	int32			max_attempts;
+	bool			auto_promote;
+	bool			require_canary;
+	TimestampTz		promoted_at;
+	TimestampTz		changed_at;				  /* its latest stamp */
+	int32			succeeded[TIER_COUNT];	  /* workspaces */
+	int32			failed[TIER_COUNT];		  /* workspaces */
+	int32			acknowledged[TIER_COUNT]; /* of the failed, by resume */
+	int32			in_flight[TIER_COUNT];	  /* leases, as of the last settling */
+	TimestampTz		first_expiry;			  /* no lease runs out before */
+	NullableDatum	position[TIER_COUNT];	  /* where claim_batch looks on */
+	int64			due_position[TIER_COUNT]; /* and for further attempts */
+	char		   *related;				  /* version it waits for or was replaced by */
+	char		   *reason;					  /* of the last verb or halt */
+	bool			dirty;					  /* differs from the row */
 } Rollout;
 
 /* A package under its lock, with the rollouts that can still change. */
