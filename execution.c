@@ -123,14 +123,14 @@ enum
 	" e.rollout, e.workspace, e.tier, e.attempt, e.token, e.state, e.lease_until, e.changed_at, e.due," \
 	" e.evidence, e.evidence_tier, e.acknowledged, e.installed_version, e.detail "
 
-static const Lookup by_workspace = {
+static Lookup by_workspace = {
 	.table = "execution",
 	.index = "execution_pkey",
 	.nkeys = 2,
 	.keys = { { EXECUTION_ROLLOUT + 1, F_INT8EQ }, { EXECUTION_WORKSPACE + 1, F_UUID_EQ } },
 };
 
-static const Lookup by_token = {
+static Lookup by_token = {
 	.table = "execution",
 	.index = "one_token",
 	.nkeys = 1,
@@ -764,6 +764,10 @@ may_have(FunctionCallInfo fcinfo, char **why)
 		ANSWER(false, "unknown workspace");
 	tier = tier_from_text(value.value);
 
+	/* Of all that speaks against it this is the cheapest to know. */
+	if (why == NULL && !phase_open(gate->phase, tier))
+		return false;
+
 	rollout = gate->rollout;
 	if (rollout != NULL)
 	{
@@ -1141,6 +1145,7 @@ sweep(Batch *batch, Tier tier, int64 left)
 	NullableDatum *position = &batch->rollout->position[tier];
 	NullableDatum  before = *position;
 	bool		   from_start = position->isnull;
+	int			   chunk = Min(batch->wanted, SWEEP_CHUNK); /* perhaps none is taken */
 
 	while (batch->wanted > 0 && left > 0)
 	{
@@ -1153,7 +1158,7 @@ sweep(Batch *batch, Tier tier, int64 left)
 		ListCell	 *lc;
 
 		CHECK_FOR_INTERRUPTS();
-		rows = statement_fetch_all(&sweep_on[tier], batch->table, &arg);
+		rows = statement_fetch_some(&sweep_on[tier], batch->table, &arg, chunk);
 		foreach(lc, rows)
 		{
 			Datum id = ((NullableDatum *) lfirst(lc))[0].value;
@@ -1176,7 +1181,7 @@ sweep(Batch *batch, Tier tier, int64 left)
 					*position = next_uuid(row[0].value);
 			}
 		}
-		if (batch->wanted > 0 && (list_length(rows) < SWEEP_CHUNK || position->isnull))
+		if (batch->wanted > 0 && (list_length(rows) < chunk || position->isnull))
 		{
 			/* The end: come round, but for who has begun at the start. */
 			*position = NO_DATUM;
@@ -1184,6 +1189,7 @@ sweep(Batch *batch, Tier tier, int64 left)
 				break;
 			from_start = true;
 		}
+		chunk = SWEEP_CHUNK;
 	}
 	if (!same_uuid(before, *position))
 		batch->rollout->dirty = true;

@@ -20,7 +20,9 @@
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "executor/tuptable.h"
+#include "utils/inval.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/typcache.h"
 
@@ -47,20 +49,57 @@ columns_of(HeapTuple tuple, TupleDesc desc)
 	return row;
 }
 
-/* One of our tables, to be read until the transaction ends, as by a query. */
-static Relation
-open_table(const char *name)
-{
-	Oid schema = get_namespace_oid(MACHINERY_SCHEMA, false);
+/*
+ * The lookups that know what their names stand for.  Our tables and indexes
+ * keep their OIDs for as long as the extension is there.
+ */
+static List *resolved = NIL;
 
-	return table_open(get_relname_relid(name, schema), AccessShareLock);
+static void
+relation_changed(Datum arg, Oid relid)
+{
+	ListCell *lc;
+
+	foreach(lc, resolved)
+	{
+		Lookup *by = (Lookup *) lfirst(lc);
+
+		if (!OidIsValid(relid) || relid == by->relid || relid == by->index_relid)
+			by->relid = InvalidOid;
+	}
+}
+
+/* Open the table, to be read until the transaction ends, as by a query. */
+static Relation
+open_table(Lookup *by)
+{
+	Relation rel;
+
+	if (!OidIsValid(by->relid))
+	{
+		Oid schema = get_namespace_oid(MACHINERY_SCHEMA, false);
+
+		if (!list_member_ptr(resolved, by))
+		{
+			MemoryContext caller_context = MemoryContextSwitchTo(TopMemoryContext);
+
+			if (resolved == NIL)
+				CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
+			resolved = lappend(resolved, by);
+			MemoryContextSwitchTo(caller_context);
+		}
+		rel = table_open(get_relname_relid(by->table, schema), AccessShareLock);
+		by->index_relid = get_relname_relid(by->index, schema);
+		by->relid = RelationGetRelid(rel);
+		return rel;
+	}
+	return table_open(by->relid, AccessShareLock);
 }
 
 static List *
-lookup_by(const Lookup *by, const NullableDatum *keys, Snapshot snapshot)
+lookup_by(Lookup *by, const NullableDatum *keys, Snapshot snapshot)
 {
-	Relation	rel = open_table(by->table);
-	Oid			index = get_relname_relid(by->index, RelationGetNamespace(rel));
+	Relation	rel = open_table(by);
 	TupleDesc	desc = RelationGetDescr(rel);
 	ScanKeyData scan_keys[LOOKUP_MAX_KEYS];
 	SysScanDesc scan;
@@ -76,7 +115,7 @@ lookup_by(const Lookup *by, const NullableDatum *keys, Snapshot snapshot)
 							   TupleDescAttr(desc, column - 1)->attcollation,
 							   by->keys[i].equal, keys[i].value);
 	}
-	scan = systable_beginscan(rel, index, OidIsValid(index), snapshot, by->nkeys, scan_keys);
+	scan = systable_beginscan(rel, by->index_relid, OidIsValid(by->index_relid), snapshot, by->nkeys, scan_keys);
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 		rows = lappend(rows, columns_of(heap_copytuple(tuple), desc));
 	systable_endscan(scan);
@@ -101,7 +140,7 @@ snapshot_now(void)
  * column of the table and the row's ctid, in the caller's memory.
  */
 List *
-lookup_now(const Lookup *by, const NullableDatum *keys)
+lookup_now(Lookup *by, const NullableDatum *keys)
 {
 	Snapshot snapshot = snapshot_now();
 	List	*rows = lookup_by(by, keys, snapshot);
@@ -112,15 +151,16 @@ lookup_now(const Lookup *by, const NullableDatum *keys)
 
 /*
  * lookup_at
- *		The same for the row version at a ctid; NULL if it is none any more.
+ *		The same for the row version at a ctid of the table; NULL if it is
+ *		none any more.
  *
  * Who knows where the row is does not have to pass all its older versions,
  * of which there is one for each report while others wait for the package.
  */
 NullableDatum *
-lookup_at(const char *table, ItemPointer tid)
+lookup_at(Lookup *by, ItemPointer tid)
 {
-	Relation		rel = open_table(table);
+	Relation		rel = open_table(by);
 	TupleTableSlot *slot = table_slot_create(rel, NULL);
 	Snapshot		snapshot = snapshot_now();
 	NullableDatum  *row = NULL;
@@ -138,7 +178,7 @@ lookup_at(const char *table, ItemPointer tid)
  *		The same as the running statement sees it: for gates.
  */
 List *
-lookup_seen(const Lookup *by, const NullableDatum *keys)
+lookup_seen(Lookup *by, const NullableDatum *keys)
 {
 	return lookup_by(by, keys, GetActiveSnapshot());
 }

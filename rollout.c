@@ -282,21 +282,21 @@ enum
 	"soak, min_successes, max_failures, max_in_flight, max_attempts, lease, auto_promote, require_canary"
 
 /* The rollouts of a package that can still change. */
-static const Lookup by_package = {
+static Lookup by_package = {
 	.table = "rollout",
 	.index = "rollout_can_change",
 	.nkeys = 1,
 	.keys = { { ROLLOUT_PACKAGE + 1, F_TEXTEQ } },
 };
 
-static const Lookup by_version = {
+static Lookup by_version = {
 	.table = "rollout",
 	.index = "package_version",
 	.nkeys = 2,
 	.keys = { { ROLLOUT_PACKAGE + 1, F_TEXTEQ }, { ROLLOUT_VERSION + 1, F_TEXTEQ } },
 };
 
-static const Lookup by_id = {
+static Lookup by_id = {
 	.table = "rollout",
 	.index = "rollout_pkey",
 	.nkeys = 1,
@@ -588,7 +588,7 @@ held_rows(void)
 	foreach(lc, held.rollouts)
 	{
 		HeldRollout	  *where = (HeldRollout *) lfirst(lc);
-		NullableDatum *row = lookup_at("rollout", &where->tid);
+		NullableDatum *row = lookup_at(&by_id, &where->tid);
 
 		if (row == NULL || DatumGetInt64(row[ROLLOUT_ID].value) != where->id)
 			return NIL;

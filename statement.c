@@ -255,11 +255,12 @@ kept_plan_release(KeptPlan *kept)
 
 /*
  * Run the statement; needs an SPI connection, leaves rows (those not sent to
- * "dest") in SPI_tuptable, and returns their number.
+ * "dest", and no more than "max_rows" unless that is 0) in SPI_tuptable, and
+ * returns their number.
  */
 static uint64
 execute(Statement *statement, const WorkspacesTable *table,
-		const NullableDatum *args, DestReceiver *dest)
+		const NullableDatum *args, uint64 max_rows, DestReceiver *dest)
 {
 	Identity		  caller = enter_role(statement, table);
 	KeptPlan		 *kept = kept_plan(statement, table);
@@ -281,6 +282,7 @@ execute(Statement *statement, const WorkspacesTable *table,
 
 	options.params = params;
 	options.read_only = statement->read_only;
+	options.tcount = max_rows;
 	options.dest = dest;
 
 	kept->uses++;
@@ -313,7 +315,7 @@ statement_run(Statement *statement, const WorkspacesTable *table,
 	uint64 rows;
 
 	SPI_connect();
-	rows = execute(statement, table, args, dest);
+	rows = execute(statement, table, args, 0, dest);
 	SPI_finish();
 	return rows;
 }
@@ -348,7 +350,7 @@ statement_fetch(Statement *statement, const WorkspacesTable *table,
 	bool found;
 
 	SPI_connect();
-	found = execute(statement, table, args, NULL) > 0;
+	found = execute(statement, table, args, 0, NULL) > 0;
 	if (found)
 		copy_row(0, row);
 	SPI_finish();
@@ -356,20 +358,21 @@ statement_fetch(Statement *statement, const WorkspacesTable *table,
 }
 
 /*
- * statement_fetch_all
- *		Run a statement that returns few rows.  Each is an array of
- *		NullableDatum in the caller's memory, as is the list of them.
+ * statement_fetch_some
+ *		Run a statement that returns few rows, and take no more than
+ *		"max_rows" (0: all of them).  Each is an array of NullableDatum in
+ *		the caller's memory, as is the list of them.
  */
 List *
-statement_fetch_all(Statement *statement, const WorkspacesTable *table,
-					const NullableDatum *args)
+statement_fetch_some(Statement *statement, const WorkspacesTable *table,
+					 const NullableDatum *args, uint64 max_rows)
 {
 	MemoryContext context = CurrentMemoryContext;
 	List		 *rows = NIL;
 	uint64		  count;
 
 	SPI_connect();
-	count = execute(statement, table, args, NULL);
+	count = execute(statement, table, args, max_rows, NULL);
 	for (uint64 n = 0; n < count; n++)
 	{
 		NullableDatum *row = (NullableDatum *)
@@ -383,6 +386,14 @@ statement_fetch_all(Statement *statement, const WorkspacesTable *table,
 	}
 	SPI_finish();
 	return rows;
+}
+
+/* statement_fetch_all: the same, without a limit. */
+List *
+statement_fetch_all(Statement *statement, const WorkspacesTable *table,
+					const NullableDatum *args)
+{
+	return statement_fetch_some(statement, table, args, 0);
 }
 
 /*

@@ -176,6 +176,8 @@ extern uint64 statement_run(Statement *statement, const WorkspacesTable *table,
 							const NullableDatum *args, DestReceiver *dest);
 extern bool	  statement_fetch(Statement *statement, const WorkspacesTable *table,
 							  const NullableDatum *args, NullableDatum *row);
+extern List	 *statement_fetch_some(Statement *statement, const WorkspacesTable *table,
+								   const NullableDatum *args, uint64 max_rows);
 extern List	 *statement_fetch_all(Statement *statement, const WorkspacesTable *table,
 								  const NullableDatum *args);
 extern double statement_rows(Statement *statement, const WorkspacesTable *table);
@@ -184,7 +186,10 @@ extern double statement_rows(Statement *statement, const WorkspacesTable *table)
 
 #define LOOKUP_MAX_KEYS 2
 
-/* An index of a table, and what its leading columns are to be equal to. */
+/*
+ * An index of a table, and what its leading columns are to be equal to.  The
+ * last two fields belong to lookup.c.
+ */
 typedef struct Lookup
 {
 	const char *table;
@@ -195,11 +200,13 @@ typedef struct Lookup
 		AttrNumber	 column; /* of the table */
 		RegProcedure equal;
 	} keys[LOOKUP_MAX_KEYS];
+	Oid relid; /* InvalidOid: not resolved */
+	Oid index_relid;
 } Lookup;
 
-extern List			 *lookup_now(const Lookup *by, const NullableDatum *keys);
-extern NullableDatum *lookup_at(const char *table, ItemPointer tid);
-extern List			 *lookup_seen(const Lookup *by, const NullableDatum *keys);
+extern List			 *lookup_now(Lookup *by, const NullableDatum *keys);
+extern NullableDatum *lookup_at(Lookup *by, ItemPointer tid);
+extern List			 *lookup_seen(Lookup *by, const NullableDatum *keys);
 extern NullableDatum *lookup_record(HeapTupleHeader record);
 
 /* ---- rollout.c: rollouts and what decides about them ---- */
