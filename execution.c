@@ -98,9 +98,10 @@ typedef struct Execution
  * ---------------------------------------------------------------------
  */
 
-/* Columns of update_tier.execution, as the install script orders them. */
+/* The ctid and the columns of update_tier.execution, as the install script orders them. */
 enum
 {
+	EXECUTION_CTID,
 	EXECUTION_ROLLOUT,
 	EXECUTION_WORKSPACE,
 	EXECUTION_TIER,
@@ -114,27 +115,26 @@ enum
 	EXECUTION_EVIDENCE_TIER,
 	EXECUTION_ACKNOWLEDGED,
 	EXECUTION_INSTALLED_VERSION,
-	EXECUTION_DETAIL,
-	EXECUTION_NATTS
+	EXECUTION_DETAIL
 };
 
 /* All of them, in that order. */
 #define EXECUTION_COLUMNS \
-	" e.rollout, e.workspace, e.tier, e.attempt, e.token, e.state, e.lease_until, e.changed_at, e.due," \
+	" e.ctid, e.rollout, e.workspace, e.tier, e.attempt, e.token, e.state, e.lease_until, e.changed_at, e.due," \
 	" e.evidence, e.evidence_tier, e.acknowledged, e.installed_version, e.detail "
 
 static Lookup by_workspace = {
 	.table = "execution",
 	.index = "execution_pkey",
 	.nkeys = 2,
-	.keys = { { EXECUTION_ROLLOUT + 1, F_INT8EQ }, { EXECUTION_WORKSPACE + 1, F_UUID_EQ } },
+	.keys = { { EXECUTION_ROLLOUT, F_INT8EQ }, { EXECUTION_WORKSPACE, F_UUID_EQ } },
 };
 
 static Lookup by_token = {
 	.table = "execution",
 	.index = "one_token",
 	.nkeys = 1,
-	.keys = { { EXECUTION_TOKEN + 1, F_INT8EQ } },
+	.keys = { { EXECUTION_TOKEN, F_INT8EQ } },
 };
 
 /*
@@ -341,7 +341,7 @@ update_tier_execution_is_consistent(PG_FUNCTION_ARGS)
 	Execution	  *execution;
 
 	/* Not a row of the table, where these are NOT NULL. */
-	for (int i = 0; i < EXECUTION_EVIDENCE; i++)
+	for (int i = EXECUTION_ROLLOUT; i < EXECUTION_EVIDENCE; i++)
 	{
 		if (row[i].isnull)
 			PG_RETURN_BOOL(false);
@@ -1218,7 +1218,7 @@ claim_due(Batch *batch, Tier tier, int64 left)
 
 		CHECK_FOR_INTERRUPTS();
 		foreach(lc, rows)
-			ids[count++] = ((NullableDatum *) lfirst(lc))[1].value;
+			ids[count++] = ((NullableDatum *) lfirst(lc))[EXECUTION_WORKSPACE].value;
 		left -= count;
 		if (count > 0)
 		{

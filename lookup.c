@@ -28,7 +28,10 @@
 
 #include "update_tier.h"
 
-/* Every column of the tuple and its ctid, into which the result points. */
+/*
+ * The tuple's ctid, and then every column of it, each at the number that the
+ * server gives it.  The result points into the tuple.
+ */
 static NullableDatum *
 columns_of(HeapTuple tuple, TupleDesc desc)
 {
@@ -37,13 +40,13 @@ columns_of(HeapTuple tuple, TupleDesc desc)
 	NullableDatum *row = palloc_array(NullableDatum, desc->natts + 1);
 
 	heap_deform_tuple(tuple, desc, values, nulls);
+	row[0].value = PointerGetDatum(&tuple->t_self);
+	row[0].isnull = false;
 	for (int i = 0; i < desc->natts; i++)
 	{
-		row[i].value = values[i];
-		row[i].isnull = nulls[i];
+		row[i + 1].value = values[i];
+		row[i + 1].isnull = nulls[i];
 	}
-	row[desc->natts].value = PointerGetDatum(&tuple->t_self);
-	row[desc->natts].isnull = false;
 	pfree(values);
 	pfree(nulls);
 	return row;
@@ -136,8 +139,8 @@ snapshot_now(void)
  *		As a new statement of this transaction would see it: for what is
  *		decided under a package's lock.
  *
- * The result is a list of rows, each an array of NullableDatum with every
- * column of the table and the row's ctid, in the caller's memory.
+ * The result is a list of rows, each an array of NullableDatum with the row's
+ * ctid and every column of the table, in the caller's memory.
  */
 List *
 lookup_now(Lookup *by, const NullableDatum *keys)

@@ -216,9 +216,10 @@ update_tier_phase_at(PG_FUNCTION_ARGS)
  * ---------------------------------------------------------------------
  */
 
-/* Columns of update_tier.rollout, as the install script orders them. */
+/* The ctid and the columns of update_tier.rollout, as the install script orders them. */
 enum
 {
+	ROLLOUT_CTID,
 	ROLLOUT_ID,
 	ROLLOUT_PACKAGE,
 	ROLLOUT_VERSION,
@@ -241,9 +242,7 @@ enum
 	ROLLOUT_OF_TIERS, /* the first of these for each of the tiers */
 	ROLLOUT_FIRST_EXPIRY = ROLLOUT_OF_TIERS + 6 * TIER_COUNT,
 	ROLLOUT_RELATED,
-	ROLLOUT_REASON,
-	ROLLOUT_NATTS,
-	ROLLOUT_CTID = ROLLOUT_NATTS
+	ROLLOUT_REASON
 };
 #define ROLLOUT_SUCCEEDED(tier)	   (ROLLOUT_OF_TIERS + 6 * (tier))
 #define ROLLOUT_FAILED(tier)	   (ROLLOUT_SUCCEEDED(tier) + 1)
@@ -254,7 +253,7 @@ enum
 
 /* All of them, in that order. */
 #define ROLLOUT_COLUMNS \
-	" r.id, r.package, r.version, r.ordinal, r.phase, r.soak," \
+	" r.ctid, r.id, r.package, r.version, r.ordinal, r.phase, r.soak," \
 	" r.min_successes, r.max_failures, r.max_in_flight, r.max_attempts, r.lease," \
 	" r.auto_promote, r.require_canary, r.turn_at, r.soak_ends_at," \
 	" r.superseded_at, r.halts_at, r.promoted_at, r.changed_at," \
@@ -262,7 +261,7 @@ enum
 	" r.canary_in_flight, r.canary_position, r.canary_due_position," \
 	" r.production_succeeded, r.production_failed, r.production_acknowledged," \
 	" r.production_in_flight, r.production_position, r.production_due_position," \
-	" r.first_expiry, r.related, r.reason, r.ctid "
+	" r.first_expiry, r.related, r.reason "
 
 #define TEXT_IS(column, value) column " OPERATOR(pg_catalog.=) " value
 
@@ -286,21 +285,21 @@ static Lookup by_package = {
 	.table = "rollout",
 	.index = "rollout_can_change",
 	.nkeys = 1,
-	.keys = { { ROLLOUT_PACKAGE + 1, F_TEXTEQ } },
+	.keys = { { ROLLOUT_PACKAGE, F_TEXTEQ } },
 };
 
 static Lookup by_version = {
 	.table = "rollout",
 	.index = "package_version",
 	.nkeys = 2,
-	.keys = { { ROLLOUT_PACKAGE + 1, F_TEXTEQ }, { ROLLOUT_VERSION + 1, F_TEXTEQ } },
+	.keys = { { ROLLOUT_PACKAGE, F_TEXTEQ }, { ROLLOUT_VERSION, F_TEXTEQ } },
 };
 
 static Lookup by_id = {
 	.table = "rollout",
 	.index = "rollout_pkey",
 	.nkeys = 1,
-	.keys = { { ROLLOUT_ID + 1, F_INT8EQ } },
+	.keys = { { ROLLOUT_ID, F_INT8EQ } },
 };
 
 /*
@@ -427,7 +426,7 @@ update_tier_rollout_is_consistent(PG_FUNCTION_ARGS)
 	Phase		   phase;
 
 	/* Not a row of the table, where these are NOT NULL. */
-	for (int i = 0; i < ROLLOUT_NATTS; i++)
+	for (int i = ROLLOUT_ID; i <= ROLLOUT_REASON; i++)
 	{
 		if (row[i].isnull && i != ROLLOUT_RELATED && i != ROLLOUT_REASON &&
 			i != ROLLOUT_POSITION(TIER_CANARY) && i != ROLLOUT_POSITION(TIER_PRODUCTION))

@@ -163,7 +163,7 @@ CREATE TABLE trap (id uuid PRIMARY KEY, update_tier text NOT NULL DEFAULT 'produ
 INSERT INTO trap VALUES (gen_random_uuid(), 'canary');
 CREATE FUNCTION steal(text) RETURNS boolean LANGUAGE plpgsql AS $$
 BEGIN
-    INSERT INTO loot VALUES ('bogus');
+    INSERT INTO public.loot VALUES ('bogus');
     RETURN true;
 EXCEPTION WHEN check_violation THEN
     RETURN true;
