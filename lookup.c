@@ -78,25 +78,40 @@ open_table(Lookup *by)
 {
 	Relation rel;
 
+	if (!list_member_ptr(resolved, by))
+	{
+		MemoryContext caller_context = MemoryContextSwitchTo(TopMemoryContext);
+
+		if (resolved == NIL)
+			CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
+		resolved = lappend(resolved, by);
+		MemoryContextSwitchTo(caller_context);
+	}
+	if (OidIsValid(by->relid))
+		rel = table_open(by->relid, AccessShareLock);
+	else
+		rel = table_open(get_relname_relid(by->table, get_namespace_oid(MACHINERY_SCHEMA, false)),
+						 AccessShareLock);
+
+	/* Opening it is also when one hears that an index has been replaced. */
 	if (!OidIsValid(by->relid))
 	{
-		Oid schema = get_namespace_oid(MACHINERY_SCHEMA, false);
-
-		if (!list_member_ptr(resolved, by))
-		{
-			MemoryContext caller_context = MemoryContextSwitchTo(TopMemoryContext);
-
-			if (resolved == NIL)
-				CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
-			resolved = lappend(resolved, by);
-			MemoryContextSwitchTo(caller_context);
-		}
-		rel = table_open(get_relname_relid(by->table, schema), AccessShareLock);
-		by->index_relid = get_relname_relid(by->index, schema);
+		by->index_relid = get_relname_relid(by->index, RelationGetNamespace(rel));
 		by->relid = RelationGetRelid(rel);
-		return rel;
+		by->generation++;
 	}
-	return table_open(by->relid, AccessShareLock);
+	return rel;
+}
+
+/*
+ * lookup_generation
+ *		A number that stays as it is for as long as nothing has happened to
+ *		the table that moves its rows, or 0: not known.
+ */
+uint64
+lookup_generation(const Lookup *by)
+{
+	return OidIsValid(by->relid) ? by->generation : 0;
 }
 
 static List *
@@ -154,8 +169,8 @@ lookup_now(Lookup *by, const NullableDatum *keys)
 
 /*
  * lookup_at
- *		The same for the row version at a ctid of the table; NULL if it is
- *		none any more.
+ *		The same for the row version at a ctid of the table, found in the
+ *		same lookup_generation(); NULL if it is none any more.
  *
  * Who knows where the row is does not have to pass all its older versions,
  * of which there is one for each report while others wait for the package.

@@ -483,7 +483,12 @@ rollout_write(Rollout *rollout)
 	args[n++] = (NullableDatum){ .value = PointerGetDatum(&rollout->tid) };
 	Assert(n == save_rollout.nargs);
 	if (!statement_fetch(&save_rollout, NULL, args, &tid))
-		elog(ERROR, "rollout " INT64_FORMAT " is not where it was", rollout->id);
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("could not serialize access due to concurrent update"),
+				 errdetail("Version \"%s\" of package \"%s\" has been changed by other means than its functions.",
+						   clipped(rollout->version), clipped(rollout->package)),
+				 errhint("The transaction might succeed if retried.")));
 	rollout->tid = *(ItemPointer) DatumGetPointer(tid.value);
 }
 
@@ -511,7 +516,8 @@ typedef struct HeldRollout
 
 static struct
 {
-	MemoryContext context; /* of the rest; NULL: nothing is remembered */
+	MemoryContext context;	  /* of the rest; NULL: nothing is remembered */
+	uint64		  generation; /* of the table */
 	char		 *package;
 	List		 *rollouts; /* of HeldRollout * */
 } held;
@@ -552,6 +558,9 @@ remember_held(const Package *package)
 		callbacks_registered = true;
 	}
 	forget_held();
+	held.generation = lookup_generation(&by_package);
+	if (held.generation == 0)
+		return;
 	held.context = AllocSetContextCreate(TopMemoryContext, "update_tier package", ALLOCSET_SMALL_SIZES);
 	caller_context = MemoryContextSwitchTo(held.context);
 	foreach(lc, package->rollouts)
@@ -574,7 +583,8 @@ remember_held(const Package *package)
 static bool
 is_held(const char *name)
 {
-	return held.package != NULL && strcmp(held.package, name) == 0;
+	return held.package != NULL && strcmp(held.package, name) == 0 &&
+		held.generation == lookup_generation(&by_package);
 }
 
 /* The rows of those; NIL if one of them is not where it was. */
@@ -587,7 +597,7 @@ held_rows(void)
 	foreach(lc, held.rollouts)
 	{
 		HeldRollout	  *where = (HeldRollout *) lfirst(lc);
-		NullableDatum *row = lookup_at(&by_id, &where->tid);
+		NullableDatum *row = lookup_at(&by_package, &where->tid);
 
 		if (row == NULL || DatumGetInt64(row[ROLLOUT_ID].value) != where->id)
 			return NIL;

@@ -188,7 +188,7 @@ extern double statement_rows(Statement *statement, const WorkspacesTable *table)
 
 /*
  * An index of a table, and what its leading columns are to be equal to.  The
- * last two fields belong to lookup.c.
+ * last three fields belong to lookup.c.
  */
 typedef struct Lookup
 {
@@ -200,11 +200,13 @@ typedef struct Lookup
 		AttrNumber	 column; /* of the table */
 		RegProcedure equal;
 	} keys[LOOKUP_MAX_KEYS];
-	Oid relid; /* InvalidOid: not resolved */
-	Oid index_relid;
+	Oid	   relid; /* InvalidOid: not resolved */
+	Oid	   index_relid;
+	uint64 generation;
 } Lookup;
 
 extern List			 *lookup_now(Lookup *by, const NullableDatum *keys);
+extern uint64		  lookup_generation(const Lookup *by);
 extern NullableDatum *lookup_at(Lookup *by, ItemPointer tid);
 extern List			 *lookup_seen(Lookup *by, const NullableDatum *keys);
 extern NullableDatum *lookup_record(HeapTupleHeader record);

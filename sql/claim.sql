@@ -41,5 +41,25 @@ SELECT production_succeeded FROM update_tier.status WHERE package = 'p';
 SELECT update_tier.claim('p', '2', w(99)) IS NULL, update_tier.claim('p', '2', NULL) IS NULL;
 SELECT phases('p');
 
+-- Maintenance of the tables, also in the middle of a transaction, moves rows and
+-- replaces indexes.
+SELECT run('moved', '1', 1);
+REINDEX TABLE CONCURRENTLY update_tier.execution;
+REINDEX TABLE CONCURRENTLY update_tier.rollout;
+SELECT update_tier.allows('moved', '1', w(1)) AS again, run('moved', '1', 2);
+BEGIN;
+SELECT run('moved', '1', 3, 'error');
+CLUSTER update_tier.rollout USING rollout_pkey;
+SELECT run('moved', '1', 3);
+-- What is changed by hand is seen, and what is rolled back is not.
+UPDATE update_tier.rollout SET max_in_flight = 1 WHERE package = 'moved';
+SELECT update_tier.claim('moved', '2', w(1)) IS NOT NULL AS granted;
+SAVEPOINT before_abort;
+SELECT update_tier.abort('moved', '2');
+ROLLBACK TO before_abort;
+SELECT update_tier.claim('moved', '1', w(4)) IS NOT NULL AS production, phases('moved');
+COMMIT;
+SELECT version, canary_succeeded, canary_in_flight FROM update_tier.status WHERE package = 'moved' ORDER BY version;
+
 \set ECHO none
 \i :fleet_gone
