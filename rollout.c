@@ -805,8 +805,7 @@ settle(Package *package)
 		{
 			Rollout *newer = newer_promoted(package, rollout);
 
-			if (newer != NULL)
-				rollout->related = newer->version;
+			rollout->related = newer ? newer->version : NULL;
 		}
 		if (present == PHASE_HALTED)
 			rollout->reason = EXPIRED_REASON;
@@ -1158,8 +1157,12 @@ schedule(Package *package)
 		switch (timeline->phase)
 		{
 			case PHASE_PROMOTED:
+				/*
+				 * Also by one that has been halted by the clock since: a
+				 * transaction as old as this one comes to know both at once.
+				 */
 				newer = newer_promoted(package, rollout);
-				if (newer != NULL && newer->timeline.phase == PHASE_PROMOTED)
+				if (newer != NULL && (newer->timeline.phase == PHASE_PROMOTED || newer->timeline.phase == PHASE_HALTED))
 				{
 					supersede(package, rollout, newer);
 					break;
@@ -1167,12 +1170,7 @@ schedule(Package *package)
 				/* FALLTHROUGH */
 			case PHASE_SOAKING:
 			case PHASE_QUEUED:
-				/*
-				 * What is past by the clock has happened, for others if not
-				 * for a transaction as old as this one.
-				 */
-				if (timeline->superseded_at != newer_promoted_at &&
-					timeline->superseded_at > package->clock)
+				if (timeline->superseded_at != newer_promoted_at)
 				{
 					timeline->superseded_at = newer_promoted_at;
 					if (timeline->phase != PHASE_QUEUED)
