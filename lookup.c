@@ -76,7 +76,7 @@ relation_changed(Datum arg, Oid relid)
 static Relation
 open_table(Lookup *by)
 {
-	Relation rel;
+	Relation rel = NULL;
 
 	if (!list_member_ptr(resolved, by))
 	{
@@ -88,10 +88,13 @@ open_table(Lookup *by)
 		MemoryContextSwitchTo(caller_context);
 	}
 	if (OidIsValid(by->relid))
-		rel = table_open(by->relid, AccessShareLock);
-	else
+		rel = try_table_open(by->relid, AccessShareLock);
+	if (rel == NULL)
+	{
+		by->relid = InvalidOid;
 		rel = table_open(get_relname_relid(by->table, get_namespace_oid(MACHINERY_SCHEMA, false)),
 						 AccessShareLock);
+	}
 
 	/* Opening it is also when one hears that an index has been replaced. */
 	if (!OidIsValid(by->relid))
