@@ -1000,15 +1000,15 @@ update_tier_claim(PG_FUNCTION_ARGS)
 
 		if (is_due(rollout, execution))
 		{
-			int attempt = execution ? execution->attempt + 1 : 1;
+			int	  attempt = execution ? execution->attempt + 1 : 1;
+			List *rows = NIL;
 
 			if (execution != NULL)
 				token = grant_again(package, rollout, tier, execution);
 			else
-				token = DatumGetInt64(((NullableDatum *)
-										   linitial(grant_first(package, rollout, &fcinfo->args[2].value,
-																1, tier, 1)))[1]
-										  .value);
+				rows = grant_first(package, rollout, &fcinfo->args[2].value, 1, tier, 1);
+			if (rows != NIL)
+				token = DatumGetInt64(((NullableDatum *) linitial(rows))[1].value);
 			if (attempt >= rollout->max_attempts)
 				executions_predict_halt(rollout);
 		}

@@ -1092,7 +1092,9 @@ package_start(Package *package, const char *version)
 
 	if (rollout != NULL)
 		return rollout;
-	rollout = rollout_from_row(linitial(statement_fetch_all(&insert_rollout, NULL, args)));
+	rollout = rollout_found(statement_fetch_all(&insert_rollout, NULL, args));
+	if (rollout == NULL) /* by somebody's trigger */
+		elog(ERROR, "the row of a rollout was not inserted");
 	add_rollout(package, rollout);
 	event_note(package, rollout, "started", NULL);
 	admit(package, rollout);
@@ -1572,6 +1574,8 @@ update_tier_retry(PG_FUNCTION_ARGS)
 	}
 
 	rows = statement_fetch_all(&renew_rollout, NULL, args);
+	if (rows == NIL) /* deleted by hand */
+		refuse_unknown_rollout(package->name, rollout->version);
 	executions_clear(package, rollout);
 	package->rollouts = list_delete_ptr(package->rollouts, rollout);
 	rollout = rollout_from_row(linitial(rows));
