@@ -7,6 +7,7 @@ OBJS = \
 	attach.o \
 	condition.o \
 	execution.o \
+	gate.o \
 	lookup.o \
 	phase.o \
 	rollout.o \

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * execution.c
- *	  Workspaces getting a version: the gates, claims, and reports.
+ *	  Workspaces getting a version: claims, reports, and how far it is.
  *
  * An execution is a rollout's dealings with one workspace.  A claim makes an
  * attempt: it leases the workspace to whoever applies the update, and a
@@ -23,36 +23,21 @@
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
-#include "common/hashfn.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "storage/lockdefs.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
-#include "utils/memutils.h"
-#include "utils/snapmgr.h"
 #include "utils/uuid.h"
 
 #include "update_tier.h"
 
-PG_FUNCTION_INFO_V1(update_tier_is_open);
-PG_FUNCTION_INFO_V1(update_tier_allows);
-PG_FUNCTION_INFO_V1(update_tier_explain);
 PG_FUNCTION_INFO_V1(update_tier_claim);
 PG_FUNCTION_INFO_V1(update_tier_claim_batch);
 PG_FUNCTION_INFO_V1(update_tier_report);
 PG_FUNCTION_INFO_V1(update_tier_progress);
 PG_FUNCTION_INFO_V1(update_tier_execution_is_consistent);
-
-typedef enum State
-{
-	STATE_CLAIMED,
-	STATE_SUCCEEDED,
-	STATE_ERROR,
-	STATE_FAILED,
-	STATE_EXPIRED
-} State;
 
 static const char *const state_names[] = {
 	[STATE_CLAIMED] = "claimed",
@@ -62,35 +47,11 @@ static const char *const state_names[] = {
 	[STATE_EXPIRED] = "expired",
 };
 
-typedef enum Evidence
-{
-	EVIDENCE_NONE,
-	EVIDENCE_SUCCEEDED,
-	EVIDENCE_FAILED
-} Evidence;
-
 static const char *const evidence_names[] = {
 	[EVIDENCE_NONE] = NULL,
 	[EVIDENCE_SUCCEEDED] = "succeeded",
 	[EVIDENCE_FAILED] = "failed",
 };
-
-/* A row of update_tier.execution. */
-typedef struct Execution
-{
-	int64		rollout;
-	Datum		workspace;
-	Tier		tier; /* when it was claimed */
-	int32		attempt;
-	int64		token;
-	State		state;
-	TimestampTz lease_until;
-	Evidence	evidence;
-	Tier		evidence_tier; /* when what the evidence is of was claimed */
-	bool		acknowledged;  /* the failure, by resume */
-	char	   *installed_version;
-	char	   *detail;
-} Execution;
 
 
 /* ---------------------------------------------------------------------
@@ -255,14 +216,6 @@ static Statement replaced_token = {
 	.role = AS_EXTENSION,
 };
 
-/*
- * A workspace that is live: its tier.  Here and below, a NULL where an owner
- * has dropped the column's NOT NULL is no tier, and no workspace.
- */
-#define LIVE_TIER \
-	"SELECT w.update_tier FROM $table AS w" \
-	" WHERE w.id OPERATOR(pg_catalog.=) $1 AND w.update_tier IS NOT NULL AND \"$live\""
-
 static Statement load_tier = {
 	.text = LIVE_TIER,
 	.nargs = 1,
@@ -270,22 +223,8 @@ static Statement load_tier = {
 	.role = AS_TABLE_OWNER,
 };
 
-static Statement peek_tier = {
-	.text = LIVE_TIER,
-	.nargs = 1,
-	.argtypes = { UUIDOID },
-	.read_only = true,
-	.role = AS_TABLE_OWNER,
-};
-
-static Statement peek_any_canary = {
-	.text = "SELECT true FROM $table AS w"
-			" WHERE w.update_tier OPERATOR(pg_catalog.=) 'canary' AND \"$live\" LIMIT 1",
-	.read_only = true,
-	.role = AS_TABLE_OWNER,
-};
-
-static Tier
+/* tier_from_text: a tier that is stored; 23514 for what is none. */
+Tier
 tier_from_text(Datum value)
 {
 	return tier_argument((NullableDatum){ .value = value }, "stored update tier");
@@ -327,6 +266,18 @@ static Execution *
 execution_found(List *rows)
 {
 	return rows == NIL ? NULL : execution_from_row(linitial(rows));
+}
+
+/*
+ * execution_seen
+ *		What the running statement sees of a workspace in a rollout, or NULL.
+ */
+Execution *
+execution_seen(int64 rollout, NullableDatum workspace)
+{
+	NullableDatum keys[2] = { int64_value(rollout), workspace };
+
+	return execution_found(lookup_seen(&by_workspace, keys));
 }
 
 /*
@@ -535,323 +486,6 @@ executions_clear(Package *package, Rollout *rollout)
 
 	statement_run(&note_all_replaced, NULL, args, NULL);
 	statement_run(&delete_executions, NULL, args, NULL);
-}
-
-
-/* ---------------------------------------------------------------------
- * Gates
- * ---------------------------------------------------------------------
- */
-
-/*
- * What a gate knows of a version: its rollout, or NULL; the phase in which
- * the gate finds it; and whom it waits behind or was replaced by, or NULL.
- *
- * A gate stands in the WHERE of a query over a queue, or over the fleet, and
- * is asked about the same few versions for each row.  So the answers are
- * remembered for as long as the snapshot shows the same: see same_snapshot().
- */
-typedef struct Gate
-{
-	MemoryContext context; /* of all that the entry holds, or NULL */
-	char		 *package;
-	char		 *version;
-	Rollout		 *rollout;
-	Phase		  phase;
-	char		 *behind;
-} Gate;
-
-#define GATES 32
-
-static struct
-{
-	MemoryContext context;	/* NULL: nothing is remembered */
-	SnapshotData  snapshot; /* without what it points to, but for xip */
-	Gate		  gates[GATES];
-} gates;
-
-/*
- * The transaction ends, and its now() with it; or a part of it is undone, and
- * what was seen of that.
- */
-static void
-forget_gates(void)
-{
-	if (gates.context != NULL)
-		MemoryContextDelete(gates.context);
-	gates.context = NULL;
-}
-
-static void
-gates_at_transaction_end(XactEvent event, void *arg)
-{
-	forget_gates();
-}
-
-static void
-gates_at_subtransaction_end(SubXactEvent event, SubTransactionId sub,
-							SubTransactionId parent, void *arg)
-{
-	if (event == SUBXACT_EVENT_ABORT_SUB)
-		forget_gates();
-}
-
-/*
- * Does a snapshot of this transaction show what the remembered one showed?
- * It does when no other transaction has ended between the two, which are then
- * the same, member by member, and none of our own commands has written.
- */
-static bool
-same_snapshot(const SnapshotData *a, const SnapshotData *b)
-{
-	return a->snapshot_type == SNAPSHOT_MVCC && b->snapshot_type == SNAPSHOT_MVCC &&
-		a->xmin == b->xmin && a->xmax == b->xmax && a->curcid == b->curcid &&
-		a->xcnt == b->xcnt && a->subxcnt == b->subxcnt &&
-		a->suboverflowed == b->suboverflowed &&
-		a->takenDuringRecovery == b->takenDuringRecovery &&
-		memcmp(a->xip, b->xip, a->xcnt * sizeof(TransactionId)) == 0 &&
-		(a->subxcnt <= 0 ||
-		 memcmp(a->subxip, b->subxip, a->subxcnt * sizeof(TransactionId)) == 0);
-}
-
-/* Begin to remember, for this snapshot. */
-static void
-remember_gates(Snapshot snapshot)
-{
-	static bool	  callbacks_registered = false;
-	MemoryContext context;
-
-	if (!callbacks_registered)
-	{
-		RegisterXactCallback(gates_at_transaction_end, NULL);
-		RegisterSubXactCallback(gates_at_subtransaction_end, NULL);
-		callbacks_registered = true;
-	}
-	forget_gates();
-	context = AllocSetContextCreate(TopMemoryContext, "update_tier gates", ALLOCSET_SMALL_SIZES);
-	memset(gates.gates, 0, sizeof(gates.gates));
-	gates.snapshot = *snapshot;
-	gates.snapshot.xip = MemoryContextAlloc(context, (snapshot->xcnt + 1) * sizeof(TransactionId));
-	memcpy(gates.snapshot.xip, snapshot->xip, snapshot->xcnt * sizeof(TransactionId));
-	gates.snapshot.subxip = NULL;
-	if (snapshot->subxcnt > 0)
-	{
-		gates.snapshot.subxip = MemoryContextAlloc(context, snapshot->subxcnt * sizeof(TransactionId));
-		memcpy(gates.snapshot.subxip, snapshot->subxip, snapshot->subxcnt * sizeof(TransactionId));
-	}
-	gates.context = context;
-}
-
-static bool
-is_text(const char *string, text *value)
-{
-	return strncmp(string, VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value)) == 0 &&
-		string[VARSIZE_ANY_EXHDR(value)] == '\0';
-}
-
-/*
- * The gate of the package and version that a function was called with, or
- * NULL when there cannot be such ones.  One that is not known yet would start
- * with the canaries, or wait behind one that soaks.
- */
-static const Gate *
-gate_of(FunctionCallInfo fcinfo)
-{
-	Snapshot	  snapshot = GetActiveSnapshot();
-	text		 *package;
-	text		 *version;
-	char		 *package_name;
-	char		 *version_name;
-	Gate		 *gate;
-	Gate		  found = { 0 };
-	MemoryContext caller_context;
-
-	if (fcinfo->args[0].isnull || fcinfo->args[1].isnull)
-		return NULL;
-	package = DatumGetTextPP(fcinfo->args[0].value);
-	version = DatumGetTextPP(fcinfo->args[1].value);
-
-	if (gates.context == NULL || !same_snapshot(&gates.snapshot, snapshot))
-		remember_gates(snapshot);
-	gate = &gates.gates[(hash_bytes((unsigned char *) VARDATA_ANY(version), VARSIZE_ANY_EXHDR(version)) ^
-						 hash_bytes((unsigned char *) VARDATA_ANY(package), VARSIZE_ANY_EXHDR(package)) * 31) %
-						GATES];
-	if (gate->context != NULL && is_text(gate->package, package) && is_text(gate->version, version))
-		return gate;
-
-	package_name = text_to_cstring(package);
-	version_name = text_to_cstring(version);
-	if (!name_is_possible(package_name) || !name_is_possible(version_name))
-		return NULL;
-	if (gate->context != NULL)
-		MemoryContextDelete(gate->context);
-	gate->context = NULL;
-
-	/* Looking up may fail: what is remembered is put in place last. */
-	found.context = AllocSetContextCreate(CurrentMemoryContext, "update_tier gate", ALLOCSET_SMALL_SIZES);
-	caller_context = MemoryContextSwitchTo(found.context);
-	found.package = pstrdup(package_name);
-	found.version = pstrdup(version_name);
-	found.rollout = rollout_read(found.package, found.version);
-	if (found.rollout == NULL)
-	{
-		Rollout *soaking = rollout_soaking(found.package, GetCurrentTransactionStartTimestamp());
-
-		found.phase = soaking ? PHASE_QUEUED : PHASE_CANARY;
-		found.behind = soaking ? soaking->version : NULL;
-	}
-	else
-	{
-		found.phase = phase_at(&found.rollout->timeline, GetCurrentTransactionStartTimestamp());
-		found.behind = found.rollout->related;
-	}
-	MemoryContextSwitchTo(caller_context);
-	MemoryContextSetParent(found.context, gates.context);
-	*gate = found;
-	return gate;
-}
-
-/*
- * update_tier.is_open(package, version, tier) returns boolean
- *
- * Errors: 23514 for what is no tier.
- */
-Datum
-update_tier_is_open(PG_FUNCTION_ARGS)
-{
-	Tier		tier = tier_argument(fcinfo->args[2], "update tier");
-	const Gate *gate = gate_of(fcinfo);
-
-	PG_RETURN_BOOL(gate != NULL && phase_open(gate->phase, tier));
-}
-
-static char *
-moment_text(TimestampTz moment)
-{
-	return pstrdup(timestamptz_to_str(moment));
-}
-
-/*
- * Why may or may not a workspace have a version?  True: it may.  With
- * "why", one line that says it.
- *
- * The order is that of a person's questions: is there such a workspace, is
- * there anything left to do for it, may its tier have the version.
- */
-static bool
-may_have(FunctionCallInfo fcinfo, char **why)
-{
-	TimestampTz			   now = GetCurrentTransactionStartTimestamp();
-	const WorkspacesTable *table = workspaces_lock(AccessShareLock);
-	const Gate			  *gate = gate_of(fcinfo);
-	Rollout				  *rollout;
-	NullableDatum		   value;
-	Execution			  *execution = NULL;
-	Tier				   tier;
-
-#define ANSWER(answer, ...) \
-	do \
-	{ \
-		if (why != NULL) \
-			*why = psprintf(__VA_ARGS__); \
-		return (answer); \
-	} while (0)
-
-	if (gate == NULL)
-		ANSWER(false, "no such package or version");
-	if (fcinfo->args[2].isnull ||
-		!statement_fetch(&peek_tier, table, &fcinfo->args[2], &value))
-		ANSWER(false, "unknown workspace");
-	tier = tier_from_text(value.value);
-
-	/* Of all that speaks against it this is the cheapest to know. */
-	if (why == NULL && !phase_open(gate->phase, tier))
-		return false;
-
-	rollout = gate->rollout;
-	if (rollout != NULL)
-	{
-		NullableDatum keys[2] = { int64_value(rollout->id), fcinfo->args[2] };
-
-		execution = execution_found(lookup_seen(&by_workspace, keys));
-	}
-	if (execution != NULL && execution->state == STATE_SUCCEEDED)
-		ANSWER(false, "done");
-	if (execution != NULL && execution->state == STATE_CLAIMED && execution->lease_until > now)
-		ANSWER(false, "leased until %s", moment_text(execution->lease_until));
-
-	switch (gate->phase)
-	{
-		case PHASE_QUEUED:
-			ANSWER(false, "queued behind version %s", gate->behind ? gate->behind : "(unknown)");
-		case PHASE_HALTED:
-			ANSWER(false, "halted: %s",
-				   rollout->timeline.phase != PHASE_HALTED ? "a lease of a last attempt expired" :
-					   rollout->reason					   ? rollout->reason :
-															 "no reason given");
-		case PHASE_ABORTED:
-			if (rollout->reason)
-				ANSWER(false, "aborted: %s", rollout->reason);
-			ANSWER(false, "aborted");
-		case PHASE_SUPERSEDED:
-			ANSWER(false, "superseded by version %s", gate->behind ? gate->behind : "(unknown)");
-		default:
-			break;
-	}
-
-	if (execution != NULL && execution->attempt >= rollout->max_attempts)
-		ANSWER(false, "attempts spent: %d of %d", execution->attempt, rollout->max_attempts);
-
-	if (phase_open(gate->phase, tier))
-		ANSWER(true, "open to %s", tier_names[tier]);
-
-	if (gate->phase == PHASE_SOAKING)
-	{
-		if (rollout->timeline.soak_ends_at == DT_NOEND && !rollout->auto_promote)
-			ANSWER(false, "waiting for approval");
-		ANSWER(false, "soaking until %s", moment_text(rollout->timeline.soak_ends_at));
-	}
-
-	/* In canary: too few have succeeded so far. */
-	if (why != NULL && !statement_fetch(&peek_any_canary, table, NULL, &value))
-		ANSWER(false, "no canary workspaces");
-	if (rollout == NULL)
-		ANSWER(false, "not started: open to canaries only");
-	ANSWER(false, "needs %d of %d canary successes",
-		   rollout->min_successes - rollout->succeeded[TIER_CANARY], rollout->min_successes);
-#undef ANSWER
-}
-
-/*
- * update_tier.allows(package, version, workspace) returns boolean
- *
- * Errors: 55000 when no table is attached.
- */
-Datum
-update_tier_allows(PG_FUNCTION_ARGS)
-{
-	PG_RETURN_BOOL(may_have(fcinfo, NULL));
-}
-
-/*
- * update_tier.explain(package, version, workspace) returns text
- *
- * Errors: 55000 when no table is attached.
- */
-Datum
-update_tier_explain(PG_FUNCTION_ARGS)
-{
-	char *why = NULL;
-
-	(void) may_have(fcinfo, &why);
-
-	/* One line, whatever stands in a reason or a version. */
-	for (char *c = why; *c != '\0'; c++)
-	{
-		if (*c == '\n' || *c == '\r')
-			*c = ' ';
-	}
-	PG_RETURN_TEXT_P(cstring_to_text(why));
 }
 
 

@@ -277,12 +277,55 @@ extern void		refuse_unknown_rollout(const char *package, const char *version);
 extern void		event_add(Package *package, const Rollout *rollout, const char *kind,
 						  NullableDatum workspace, NullableDatum token, const char *detail);
 
-/* ---- execution.c: claims, reports, and the gates ---- */
+/* ---- execution.c: claims and reports ---- */
 
-extern bool executions_expire(Package *package, Rollout *rollout);
-extern void executions_acknowledge(Rollout *rollout);
-extern void executions_clear(Package *package, Rollout *rollout);
-extern void executions_predict_halt(Rollout *rollout);
+typedef enum State
+{
+	STATE_CLAIMED,
+	STATE_SUCCEEDED,
+	STATE_ERROR,
+	STATE_FAILED,
+	STATE_EXPIRED
+} State;
+
+typedef enum Evidence
+{
+	EVIDENCE_NONE,
+	EVIDENCE_SUCCEEDED,
+	EVIDENCE_FAILED
+} Evidence;
+
+/* A row of update_tier.execution. */
+typedef struct Execution
+{
+	int64		rollout;
+	Datum		workspace;
+	Tier		tier; /* when it was claimed */
+	int32		attempt;
+	int64		token;
+	State		state;
+	TimestampTz lease_until;
+	Evidence	evidence;
+	Tier		evidence_tier; /* when what the evidence is of was claimed */
+	bool		acknowledged;  /* the failure, by resume */
+	char	   *installed_version;
+	char	   *detail;
+} Execution;
+
+/*
+ * A workspace that is live: its tier.  Here and below, a NULL where an owner
+ * has dropped the column's NOT NULL is no tier, and no workspace.
+ */
+#define LIVE_TIER \
+	"SELECT w.update_tier FROM $table AS w" \
+	" WHERE w.id OPERATOR(pg_catalog.=) $1 AND w.update_tier IS NOT NULL AND \"$live\""
+
+extern Tier		  tier_from_text(Datum value);
+extern Execution *execution_seen(int64 rollout, NullableDatum workspace);
+extern bool		  executions_expire(Package *package, Rollout *rollout);
+extern void		  executions_acknowledge(Rollout *rollout);
+extern void		  executions_clear(Package *package, Rollout *rollout);
+extern void		  executions_predict_halt(Rollout *rollout);
 
 /* ---- every difference between server versions ---- */
 
