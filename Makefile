@@ -10,6 +10,7 @@ OBJS = \
 	gate.o \
 	lookup.o \
 	phase.o \
+	record.o \
 	rollout.o \
 	statement.o \
 	workspaces.o

@@ -73,6 +73,7 @@ extern bool	 phase_open(Phase phase, Tier tier);
 #include "storage/lock.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
+#include "utils/uuid.h"
 
 /* Fixed names.  The column's name is also the domain's and the schema's. */
 #define MACHINERY_SCHEMA  "update_tier"
@@ -118,9 +119,14 @@ typedef struct AttachedRow
 } AttachedRow;
 
 extern const WorkspacesTable *workspaces_lock(LOCKMODE mode);
+extern const WorkspacesTable *workspaces_lock_if_there(LOCKMODE mode);
 extern Oid					  attached_table_oid(void);
 extern AttachedRow			  attached_row(Oid attached_oid);
 extern char					 *qualified_name(Oid relid);
+
+/* ---- record.c: the record of changes ---- */
+
+extern const pg_uuid_t *set_update_tier_writes;
 
 /* ---- condition.c: conditions on the rows of one table ---- */
 

@@ -1,0 +1,191 @@
+/*-------------------------------------------------------------------------
+ *
+ * record.c
+ *	  The record of changes: a trigger on the attached table, which puts
+ *	  every change of a tier into update_tier.tier_change.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "catalog/partition.h"
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/typcache.h"
+#include "utils/uuid.h"
+
+#include "update_tier.h"
+
+PG_FUNCTION_INFO_V1(update_tier_tier_changes);
+PG_FUNCTION_INFO_V1(update_tier_record_tier);
+
+/*
+ * The workspace whose tier set_update_tier() is writing, if it is: other rows
+ * may be written meanwhile, by triggers of the table.
+ */
+const pg_uuid_t *set_update_tier_writes = NULL;
+
+static Statement insert_tier_change = {
+	.text = "INSERT INTO update_tier.tier_change (at, actor, workspace, old_tier, new_tier, path)"
+			" VALUES ($1, $2, $3, $4, $5, $6)",
+	.nargs = 6,
+	.argtypes = { TIMESTAMPTZOID, TEXTOID, UUIDOID, TEXTOID, TEXTOID, TEXTOID },
+	.role = AS_EXTENSION,
+};
+
+static NullableDatum
+column_value(HeapTuple tuple, TupleDesc desc, const char *column)
+{
+	int			  attnum = SPI_fnumber(desc, column);
+	NullableDatum value = NO_DATUM;
+
+	if (attnum > 0)
+		value.value = heap_getattr(tuple, attnum, desc, &value.isnull);
+	return value;
+}
+
+/* Is this the attached table, or one of its partitions? */
+static bool
+is_attached(Relation rel)
+{
+	const WorkspacesTable *table = workspaces_lock_if_there(AccessShareLock);
+
+	return table != NULL &&
+		(RelationGetRelid(rel) == table->relid ||
+		 (rel->rd_rel->relispartition &&
+		  list_member_oid(get_partition_ancestors(RelationGetRelid(rel)), table->relid)));
+}
+
+/* Where a row type has its tier. */
+typedef struct TierColumn
+{
+	Oid		   type;
+	int32	   typmod;
+	TupleDesc  desc;   /* a copy */
+	AttrNumber attnum; /* InvalidAttrNumber: nowhere */
+} TierColumn;
+
+/* Is a value of this type a text?  The domain's are. */
+static bool
+is_text_type(Oid type)
+{
+	Oid base = getBaseType(type);
+
+	return base == TEXTOID || base == VARCHAROID;
+}
+
+/*
+ * The tier in a row; NULL when there is none.  Rows of all kinds come here: a
+ * column of that name need not be ours.
+ */
+static NullableDatum
+tier_in_row(HeapTupleHeader row, TierColumn *column, MemoryContext context)
+{
+	HeapTupleData tuple;
+	NullableDatum value = NO_DATUM;
+
+	if (column->desc == NULL || column->type != HeapTupleHeaderGetTypeId(row) ||
+		column->typmod != HeapTupleHeaderGetTypMod(row))
+	{
+		MemoryContext caller_context = MemoryContextSwitchTo(context);
+		int			  attnum;
+
+		column->type = HeapTupleHeaderGetTypeId(row);
+		column->typmod = HeapTupleHeaderGetTypMod(row);
+		column->desc = lookup_rowtype_tupdesc_copy(column->type, column->typmod);
+		attnum = SPI_fnumber(column->desc, TIER_COLUMN);
+		column->attnum = attnum > 0 && is_text_type(TupleDescAttr(column->desc, attnum - 1)->atttypid) ?
+			attnum :
+			InvalidAttrNumber;
+		MemoryContextSwitchTo(caller_context);
+	}
+	if (column->attnum == InvalidAttrNumber)
+		return value;
+	tuple.t_len = HeapTupleHeaderGetDatumLength(row);
+	ItemPointerSetInvalid(&tuple.t_self);
+	tuple.t_tableOid = InvalidOid;
+	tuple.t_data = row;
+	value.value = heap_getattr(&tuple, column->attnum, column->desc, &value.isnull);
+	return value;
+}
+
+/* The same bytes? */
+static bool
+same_tier(Datum a, Datum b)
+{
+	text *x = DatumGetTextPP(a);
+	text *y = DatumGetTextPP(b);
+
+	return VARSIZE_ANY_EXHDR(x) == VARSIZE_ANY_EXHDR(y) &&
+		memcmp(VARDATA_ANY(x), VARDATA_ANY(y), VARSIZE_ANY_EXHDR(x)) == 0;
+}
+
+/*
+ * update_tier.tier_changes(old_row record, new_row record) returns boolean
+ *
+ * The condition of the trigger that calls record_tier(): evaluated for every
+ * row that is updated, so it remembers where the column is.
+ */
+Datum
+update_tier_tier_changes(PG_FUNCTION_ARGS)
+{
+	TierColumn	 *column = (TierColumn *) fcinfo->flinfo->fn_extra;
+	NullableDatum old_tier;
+	NullableDatum new_tier;
+
+	if (column == NULL)
+	{
+		column = MemoryContextAllocZero(fcinfo->flinfo->fn_mcxt, sizeof(TierColumn));
+		fcinfo->flinfo->fn_extra = column;
+	}
+	new_tier = tier_in_row(PG_GETARG_HEAPTUPLEHEADER(1), column, fcinfo->flinfo->fn_mcxt);
+	old_tier = tier_in_row(PG_GETARG_HEAPTUPLEHEADER(0), column, fcinfo->flinfo->fn_mcxt);
+	if (old_tier.isnull || new_tier.isnull)
+		PG_RETURN_BOOL(old_tier.isnull != new_tier.isnull);
+	PG_RETURN_BOOL(!same_tier(old_tier.value, new_tier.value));
+}
+
+/*
+ * update_tier.record_tier() returns trigger
+ *
+ * Row trigger on the attached table, whose WHEN says that the tier has
+ * changed: puts it on record.  On any other table it does nothing, as one
+ * that was attached, or was restored and is not yet, must not become unusable.
+ */
+Datum
+update_tier_record_tier(PG_FUNCTION_ARGS)
+{
+	TriggerData	 *trigger = (TriggerData *) fcinfo->context;
+	TupleDesc	  desc;
+	NullableDatum args[6];
+	bool		  by_function;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_FOR_ROW(trigger->tg_event) ||
+		!TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function \"record_tier\" must be called as a trigger for rows that are updated")));
+	if (!is_attached(trigger->tg_relation))
+		return PointerGetDatum(NULL);
+
+	desc = RelationGetDescr(trigger->tg_relation);
+	args[0] = (NullableDatum){ .value = TimestampTzGetDatum(GetCurrentTimestamp()) };
+	args[1] = text_value(GetUserNameFromId(GetUserId(), false));
+	args[2] = column_value(trigger->tg_newtuple, desc, ID_COLUMN);
+	args[3] = column_value(trigger->tg_trigtuple, desc, TIER_COLUMN);
+	args[4] = column_value(trigger->tg_newtuple, desc, TIER_COLUMN);
+
+	/* Somebody's own trigger may come without the condition. */
+	if (!args[3].isnull && !args[4].isnull && same_tier(args[3].value, args[4].value))
+		return PointerGetDatum(NULL);
+
+	by_function = set_update_tier_writes != NULL && !args[2].isnull &&
+		memcmp(set_update_tier_writes, DatumGetUUIDP(args[2].value), UUID_LEN) == 0;
+	args[5] = text_value(by_function ? "set_update_tier" : "UPDATE");
+	statement_run(&insert_tier_change, NULL, args, NULL);
+	return PointerGetDatum(NULL);
+}
