@@ -9,6 +9,7 @@ OBJS = \
 	execution.o \
 	gate.o \
 	lookup.o \
+	operator.o \
 	phase.o \
 	record.o \
 	rollout.o \

@@ -1006,7 +1006,7 @@ report_in_vain(FunctionCallInfo fcinfo, Package *package, const Rollout *rollout
 			 errhint("Report sooner, or give rollouts of package \"%s\" a longer lease.", clipped(package->name))));
 	if (rollout == NULL)
 		PG_RETURN_NULL();
-	return CStringGetTextDatum(phase_names[phase_at(&rollout->timeline, package->now)]);
+	return present_phase(package, rollout);
 }
 
 /*
@@ -1140,7 +1140,7 @@ update_tier_report(PG_FUNCTION_ARGS)
 	}
 
 	package_save(package);
-	PG_RETURN_DATUM(CStringGetTextDatum(phase_names[phase_at(&rollout->timeline, package->now)]));
+	PG_RETURN_DATUM(present_phase(package, rollout));
 }
 
 

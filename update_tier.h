@@ -283,6 +283,23 @@ extern void		refuse_unknown_rollout(const char *package, const char *version);
 extern void		event_add(Package *package, const Rollout *rollout, const char *kind,
 						  NullableDatum workspace, NullableDatum token, const char *detail);
 
+/* What operator.c needs of it. */
+
+/* An equality of texts in a statement, and the settings of a policy in order. */
+#define TEXT_IS(column, value) column " OPERATOR(pg_catalog.=) " value
+#define POLICY_COLUMNS \
+	"soak, min_successes, max_failures, max_in_flight, max_attempts, lease, auto_promote, require_canary"
+
+extern void			 enter_phase(Package *package, Rollout *rollout, Phase phase, const char *detail);
+extern void			 event_note(Package *package, const Rollout *rollout, const char *kind, const char *detail);
+extern void			 halt_rollout(Package *package, Rollout *rollout, const char *reason);
+extern int64		 interval_microseconds(const Interval *interval);
+extern NullableDatum moment_value(TimestampTz value);
+extern void			 stop_clock(Rollout *rollout);
+extern void			 admit(Package *package, Rollout *rollout);
+extern Rollout		*package_renew(Package *package, Rollout *rollout, char *reason);
+extern Datum		 present_phase(const Package *package, const Rollout *rollout);
+
 /* ---- execution.c: claims and reports ---- */
 
 typedef enum State
