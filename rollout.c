@@ -494,7 +494,8 @@ rollout_read(const char *package, const char *version)
  * The package that this transaction has locked last, and where its rollouts
  * are that can still change.  For as long as no part of the transaction is
  * rolled back nobody else changes them; who changes them by hand, in the same
- * transaction, leaves no version where we look.
+ * transaction, leaves no version where we look.  A rollout that is put in, or
+ * brought back to life, by hand is seen from the next transaction on.
  */
 typedef struct HeldRollout
 {
