@@ -9,6 +9,7 @@ OBJS = \
 	execution.o \
 	gate.o \
 	lookup.o \
+	node.o \
 	operator.o \
 	phase.o \
 	record.o \
@@ -51,6 +52,7 @@ REGRESS = \
 	estimates \
 	work_mem \
 	survive \
+	citus_worker \
 	privileges \
 	row_security \
 	search_path \
@@ -87,6 +89,7 @@ ISOLATION = \
 	attach_timeout \
 	attach_writer \
 	set_update_tier \
+	record_other_table \
 	claim_claim \
 	claim_halt \
 	report_expiry \

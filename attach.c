@@ -1207,6 +1207,7 @@ attach(Oid relid, const char *live_when_text, bool create_index, bool audit)
 Datum
 update_tier_attach(PG_FUNCTION_ARGS)
 {
+	require_own_tables(fcinfo);
 	if (PG_ARGISNULL(0))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
@@ -1328,6 +1329,7 @@ update_tier_detach(PG_FUNCTION_ARGS)
 	AttachedRow old = attached_row(attached_oid);
 	bool		exists = OidIsValid(old.relid) && qualified_name(old.relid) != NULL;
 
+	require_own_tables(fcinfo);
 	PreventCommandIfReadOnly("update_tier.detach()");
 
 	/* As in attach(): rights before locks, and again under them. */

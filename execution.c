@@ -605,13 +605,15 @@ update_tier_claim(PG_FUNCTION_ARGS)
 {
 	char				  *name = name_argument(fcinfo->args[0], "package");
 	char				  *version = name_argument(fcinfo->args[1], "version");
-	const WorkspacesTable *table = workspaces_lock(AccessShareLock);
+	const WorkspacesTable *table;
 	Package				  *package;
 	Rollout				  *rollout;
 	NullableDatum		   value;
 	Tier				   tier;
 	int64				   token = 0;
 
+	require_own_tables(fcinfo);
+	table = workspaces_lock(AccessShareLock);
 	if (fcinfo->args[2].isnull)
 		PG_RETURN_NULL();
 
@@ -919,6 +921,7 @@ update_tier_claim_batch(PG_FUNCTION_ARGS)
 	Batch batch = { 0 };
 	int64 many;
 
+	require_own_tables(fcinfo);
 	if (fcinfo->args[2].isnull)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
@@ -1020,10 +1023,15 @@ late_report(FunctionCallInfo fcinfo, State outcome, const char *detail)
 	Package		 *package;
 
 	if (!statement_fetch(&replaced_token, NULL, fcinfo->args, row))
+	{
+		if (IsolationUsesXactSnapshot() && lookup_latest(&by_token, fcinfo->args))
+			refuse_old_snapshot(psprintf("Token %lld was granted after the transaction began.",
+										 (long long) PG_GETARG_INT64(0)));
 		ereport(ERROR,
 				(errcode(ERRCODE_NO_DATA_FOUND),
 				 errmsg("unknown token: %lld", (long long) PG_GETARG_INT64(0)),
 				 errhint("A token comes from update_tier.claim or update_tier.claim_batch.")));
+	}
 	package = package_lock(TextDatumGetCString(row[0].value), "update_tier.report()");
 	return report_in_vain(fcinfo, package, package_find(package, TextDatumGetCString(row[1].value)),
 						  outcome, detail);
@@ -1050,8 +1058,8 @@ Datum
 update_tier_report(PG_FUNCTION_ARGS)
 {
 	State		  outcome;
-	char		 *installed_version = optional_text(fcinfo->args[2]);
-	char		 *detail = optional_text(fcinfo->args[3]);
+	char		 *installed_version = detail_argument(fcinfo->args[2]);
+	char		 *detail = detail_argument(fcinfo->args[3]);
 	NullableDatum args[1] = { fcinfo->args[0] };
 	char		 *name;
 	char		 *version;
@@ -1060,6 +1068,7 @@ update_tier_report(PG_FUNCTION_ARGS)
 	Package		 *package;
 	Rollout		 *rollout;
 
+	require_own_tables(fcinfo);
 	if (args[0].isnull)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
@@ -1220,13 +1229,16 @@ update_tier_progress(PG_FUNCTION_ARGS)
 	char				  *version = name_argument(fcinfo->args[1], "version");
 	ReturnSetInfo		  *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	TimestampTz			   now = GetCurrentTransactionStartTimestamp();
-	const WorkspacesTable *table = workspaces_lock(AccessShareLock);
-	Rollout				  *rollout = rollout_read(name, version);
+	const WorkspacesTable *table;
+	Rollout				  *rollout;
 	NullableDatum		   live[TIER_COUNT];
 	NullableDatum		   leased[TIER_COUNT];
 	NullableDatum		   args[5];
 	int64				   remaining[TIER_COUNT];
 
+	require_own_tables(fcinfo);
+	table = workspaces_lock(AccessShareLock);
+	rollout = rollout_read(name, version);
 	if (rollout == NULL)
 		refuse_unknown_rollout(name, version);
 	InitMaterializedSRF(fcinfo, 0);

@@ -200,8 +200,10 @@ Datum
 update_tier_is_open(PG_FUNCTION_ARGS)
 {
 	Tier		tier = tier_argument(fcinfo->args[2], "update tier");
-	const Gate *gate = gate_of(fcinfo);
+	const Gate *gate;
 
+	require_own_tables(fcinfo);
+	gate = gate_of(fcinfo);
 	PG_RETURN_BOOL(gate != NULL && phase_open(gate->phase, tier));
 }
 
@@ -321,6 +323,7 @@ may_have(FunctionCallInfo fcinfo, char **why)
 Datum
 update_tier_allows(PG_FUNCTION_ARGS)
 {
+	require_own_tables(fcinfo);
 	PG_RETURN_BOOL(may_have(fcinfo, NULL));
 }
 
@@ -334,6 +337,7 @@ update_tier_explain(PG_FUNCTION_ARGS)
 {
 	char *why = NULL;
 
+	require_own_tables(fcinfo);
 	(void) may_have(fcinfo, &why);
 
 	/* One line, whatever stands in a reason or a version. */

@@ -171,6 +171,20 @@ lookup_now(Lookup *by, const NullableDatum *keys)
 }
 
 /*
+ * lookup_latest
+ *		Is there such a row by now, whatever the transaction may see?
+ */
+bool
+lookup_latest(Lookup *by, const NullableDatum *keys)
+{
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+	List	*rows = lookup_by(by, keys, snapshot);
+
+	UnregisterSnapshot(snapshot);
+	return rows != NIL;
+}
+
+/*
  * lookup_at
  *		The same for the row version at a ctid of the table, found in the
  *		same lookup_generation(); NULL if it is none any more.

@@ -82,6 +82,7 @@ update_tier_set_policy(PG_FUNCTION_ARGS)
 	Package		 *package;
 	NullableDatum args[9];
 
+	require_own_tables(fcinfo);
 	for (int i = 0; i < 9; i++)
 		args[i] = fcinfo->args[i];
 	(void) name_argument(args[0], "package");
@@ -114,6 +115,7 @@ verb_target(FunctionCallInfo fcinfo, Package **package, const char *command)
 	char	*version = name_argument(fcinfo->args[1], "version");
 	Rollout *rollout;
 
+	require_own_tables(fcinfo);
 	*package = package_lock(name, command);
 	rollout = package_find(*package, version);
 	if (rollout == NULL || !rollout_is_ours(rollout, true))
@@ -160,7 +162,7 @@ update_tier_promote(PG_FUNCTION_ARGS)
 		case PHASE_SOAKING:
 			rollout->promoted_at = package->stamp;
 			rollout->timeline.soak_ends_at = package->stamp;
-			rollout->reason = optional_text(fcinfo->args[2]);
+			rollout->reason = reason_argument(fcinfo->args[2]);
 			enter_phase(package, rollout, PHASE_PROMOTED, rollout->reason);
 			break;
 		default:
@@ -189,7 +191,7 @@ update_tier_halt(PG_FUNCTION_ARGS)
 			refuse_verb(rollout, "halt", "It has ended: nobody gets it.");
 			break;
 		default:
-			halt_rollout(package, rollout, optional_text(fcinfo->args[2]));
+			halt_rollout(package, rollout, reason_argument(fcinfo->args[2]));
 	}
 	PG_RETURN_DATUM(verb_done(package, rollout));
 }
@@ -234,7 +236,7 @@ update_tier_resume(PG_FUNCTION_ARGS)
 		for (int tier = 0; tier < TIER_COUNT; tier++)
 			rollout->acknowledged[tier] = rollout->failed[tier];
 		rollout->promoted_at = DT_NOEND;
-		rollout->reason = optional_text(fcinfo->args[2]);
+		rollout->reason = reason_argument(fcinfo->args[2]);
 		event_note(package, rollout, "resumed", rollout->reason);
 		admit(package, rollout);
 	}
@@ -255,7 +257,7 @@ update_tier_abort(PG_FUNCTION_ARGS)
 	if (rollout->timeline.phase != PHASE_ABORTED)
 	{
 		rollout->related = NULL;
-		rollout->reason = optional_text(fcinfo->args[2]);
+		rollout->reason = reason_argument(fcinfo->args[2]);
 		rollout->promoted_at = DT_NOEND;
 		stop_clock(rollout);
 		enter_phase(package, rollout, PHASE_ABORTED, rollout->reason);
@@ -286,7 +288,7 @@ update_tier_retry(PG_FUNCTION_ARGS)
 			refuse_verb(rollout, "retry", "Halt or abort it first.");
 	}
 
-	rollout = package_renew(package, rollout, optional_text(fcinfo->args[2]));
+	rollout = package_renew(package, rollout, reason_argument(fcinfo->args[2]));
 	PG_RETURN_DATUM(verb_done(package, rollout));
 }
 
@@ -333,6 +335,7 @@ update_tier_promoted_version(PG_FUNCTION_ARGS)
 							  moment_value(GetCurrentTransactionStartTimestamp()) };
 	NullableDatum row[2];
 
+	require_own_tables(fcinfo);
 	if (!statement_fetch(&promoted_version, NULL, args, row))
 		PG_RETURN_NULL();
 	PG_RETURN_DATUM(row[1].value);
@@ -396,6 +399,7 @@ update_tier_prune(PG_FUNCTION_ARGS)
 	int64		  pruned = 0;
 	ListCell	 *lc;
 
+	require_own_tables(fcinfo);
 	if (PG_ARGISNULL(0))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),

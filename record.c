@@ -48,25 +48,31 @@ column_value(HeapTuple tuple, TupleDesc desc, const char *column)
 	return value;
 }
 
-/* Is this the attached table, or one of its partitions? */
+/*
+ * Is this the attached table, or one of its partitions?  Nothing is locked for
+ * that: the statement that fired the trigger has locked its own table, and it
+ * must not wait for the attached one if that is another.
+ */
 static bool
 is_attached(Relation rel)
 {
-	const WorkspacesTable *table = workspaces_lock_if_there(AccessShareLock);
+	Oid attached = workspaces_seen();
 
-	return table != NULL &&
-		(RelationGetRelid(rel) == table->relid ||
+	return OidIsValid(attached) &&
+		(RelationGetRelid(rel) == attached ||
 		 (rel->rd_rel->relispartition &&
-		  list_member_oid(get_partition_ancestors(RelationGetRelid(rel)), table->relid)));
+		  list_member_oid(get_partition_ancestors(RelationGetRelid(rel)), attached)));
 }
 
-/* Where a row type has its tier. */
+/*
+ * Where the last row had its tier.  A row type can change between two calls of
+ * one query, so this is a place to look first, and no more.
+ */
 typedef struct TierColumn
 {
-	Oid		   type;
-	int32	   typmod;
-	TupleDesc  desc;   /* a copy */
-	AttrNumber attnum; /* InvalidAttrNumber: nowhere */
+	AttrNumber attnum;
+	Oid		   type; /* of the column; InvalidOid: not known yet */
+	bool	   is_text;
 } TierColumn;
 
 /* Is a value of this type a text?  The domain's are. */
@@ -78,38 +84,55 @@ is_text_type(Oid type)
 	return base == TEXTOID || base == VARCHAROID;
 }
 
+static bool
+is_tier_column(TupleDesc desc, AttrNumber attnum)
+{
+	return attnum > 0 && attnum <= desc->natts &&
+		!TupleDescAttr(desc, attnum - 1)->attisdropped &&
+		strcmp(NameStr(TupleDescAttr(desc, attnum - 1)->attname), TIER_COLUMN) == 0;
+}
+
+static TupleDesc
+row_type(HeapTupleHeader row)
+{
+	return lookup_rowtype_tupdesc(HeapTupleHeaderGetTypeId(row), HeapTupleHeaderGetTypMod(row));
+}
+
 /*
  * The tier in a row; NULL when there is none.  Rows of all kinds come here: a
- * column of that name need not be ours.
+ * column of that name need not be ours.  The result may point into the row or,
+ * for a row that is older than the column, into the type.
  */
 static NullableDatum
-tier_in_row(HeapTupleHeader row, TierColumn *column, MemoryContext context)
+tier_in_row(HeapTupleHeader row, TupleDesc desc, TierColumn *column)
 {
 	HeapTupleData tuple;
 	NullableDatum value = NO_DATUM;
 
-	if (column->desc == NULL || column->type != HeapTupleHeaderGetTypeId(row) ||
-		column->typmod != HeapTupleHeaderGetTypMod(row))
+	if (!is_tier_column(desc, column->attnum))
 	{
-		MemoryContext caller_context = MemoryContextSwitchTo(context);
-		int			  attnum;
+		int attnum = SPI_fnumber(desc, TIER_COLUMN);
 
-		column->type = HeapTupleHeaderGetTypeId(row);
-		column->typmod = HeapTupleHeaderGetTypMod(row);
-		column->desc = lookup_rowtype_tupdesc_copy(column->type, column->typmod);
-		attnum = SPI_fnumber(column->desc, TIER_COLUMN);
-		column->attnum = attnum > 0 && is_text_type(TupleDescAttr(column->desc, attnum - 1)->atttypid) ?
-			attnum :
-			InvalidAttrNumber;
-		MemoryContextSwitchTo(caller_context);
+		column->attnum = attnum > 0 ? attnum : InvalidAttrNumber;
 	}
-	if (column->attnum == InvalidAttrNumber)
-		return value;
-	tuple.t_len = HeapTupleHeaderGetDatumLength(row);
-	ItemPointerSetInvalid(&tuple.t_self);
-	tuple.t_tableOid = InvalidOid;
-	tuple.t_data = row;
-	value.value = heap_getattr(&tuple, column->attnum, column->desc, &value.isnull);
+	if (column->attnum != InvalidAttrNumber)
+	{
+		Oid type = TupleDescAttr(desc, column->attnum - 1)->atttypid;
+
+		if (column->type != type)
+		{
+			column->is_text = is_text_type(type);
+			column->type = type;
+		}
+		if (column->is_text)
+		{
+			tuple.t_len = HeapTupleHeaderGetDatumLength(row);
+			ItemPointerSetInvalid(&tuple.t_self);
+			tuple.t_tableOid = InvalidOid;
+			tuple.t_data = row;
+			value.value = heap_getattr(&tuple, column->attnum, desc, &value.isnull);
+		}
+	}
 	return value;
 }
 
@@ -128,25 +151,34 @@ same_tier(Datum a, Datum b)
  * update_tier.tier_changes(old_row record, new_row record) returns boolean
  *
  * The condition of the trigger that calls record_tier(): evaluated for every
- * row that is updated, so it remembers where the column is.
+ * row that is updated, so it remembers where the column was.
  */
 Datum
 update_tier_tier_changes(PG_FUNCTION_ARGS)
 {
-	TierColumn	 *column = (TierColumn *) fcinfo->flinfo->fn_extra;
-	NullableDatum old_tier;
-	NullableDatum new_tier;
+	TierColumn	   *column = (TierColumn *) fcinfo->flinfo->fn_extra;
+	HeapTupleHeader old_row = PG_GETARG_HEAPTUPLEHEADER(0);
+	HeapTupleHeader new_row = PG_GETARG_HEAPTUPLEHEADER(1);
+	TupleDesc		old_type = row_type(old_row);
+	TupleDesc		new_type = row_type(new_row);
+	NullableDatum	old_tier;
+	NullableDatum	new_tier;
+	bool			changes;
 
 	if (column == NULL)
 	{
 		column = MemoryContextAllocZero(fcinfo->flinfo->fn_mcxt, sizeof(TierColumn));
 		fcinfo->flinfo->fn_extra = column;
 	}
-	new_tier = tier_in_row(PG_GETARG_HEAPTUPLEHEADER(1), column, fcinfo->flinfo->fn_mcxt);
-	old_tier = tier_in_row(PG_GETARG_HEAPTUPLEHEADER(0), column, fcinfo->flinfo->fn_mcxt);
+	new_tier = tier_in_row(new_row, new_type, column);
+	old_tier = tier_in_row(old_row, old_type, column);
 	if (old_tier.isnull || new_tier.isnull)
-		PG_RETURN_BOOL(old_tier.isnull != new_tier.isnull);
-	PG_RETURN_BOOL(!same_tier(old_tier.value, new_tier.value));
+		changes = old_tier.isnull != new_tier.isnull;
+	else
+		changes = !same_tier(old_tier.value, new_tier.value);
+	ReleaseTupleDesc(old_type);
+	ReleaseTupleDesc(new_type);
+	PG_RETURN_BOOL(changes);
 }
 
 /*

@@ -25,6 +25,7 @@
  */
 #include "postgres.h"
 
+#include "access/detoast.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
@@ -32,6 +33,7 @@
 #include "common/hashfn.h"
 #include "common/int.h"
 #include "funcapi.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
@@ -51,6 +53,9 @@ PG_FUNCTION_INFO_V1(update_tier_start);
  * times, as the unique index over package and version requires.
  */
 #define NAME_MAX_BYTES 1024
+
+/* Bytes of a reason that an operator gives, or of a report's detail. */
+#define REASON_MAX_BYTES 1024
 
 #define EXPIRED_REASON "a lease of a last attempt expired"
 
@@ -99,6 +104,50 @@ char *
 optional_text(NullableDatum value)
 {
 	return value.isnull ? NULL : TextDatumGetCString(value.value);
+}
+
+/*
+ * reason_argument
+ *		Why an operator does something; NULL for NULL.  Reasons stand in views
+ *		and in one-line answers.
+ *
+ * Errors: 22023 when longer than REASON_MAX_BYTES.
+ */
+char *
+reason_argument(NullableDatum value)
+{
+	Size length;
+
+	if (value.isnull)
+		return NULL;
+	length = toast_raw_datum_size(value.value) - VARHDRSZ;
+	if (length > REASON_MAX_BYTES)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("reason is too long"),
+				 errdetail("It has %zu bytes, %d are allowed.", length, REASON_MAX_BYTES),
+				 errhint("Give a short reason that names where the long one stands.")));
+	return TextDatumGetCString(value.value);
+}
+
+/*
+ * detail_argument
+ *		What a report says besides its outcome; NULL for NULL.  A long text is
+ *		cut: the report counts more than its words.
+ */
+char *
+detail_argument(NullableDatum value)
+{
+	text *start;
+	char *detail;
+
+	if (value.isnull)
+		return NULL;
+	start = DatumGetTextPSlice(value.value, 0, REASON_MAX_BYTES + MAX_MULTIBYTE_CHAR_LEN);
+	detail = text_to_cstring(start);
+	if (strlen(detail) <= REASON_MAX_BYTES)
+		return detail;
+	return psprintf("%.*s...", pg_mbcliplen(detail, strlen(detail), REASON_MAX_BYTES), detail);
 }
 
 /* Can there be a package or version of this name? */
@@ -808,25 +857,41 @@ settle(Package *package)
 }
 
 /*
+ * refuse_old_snapshot
+ *		What the transaction's snapshot shows is no longer so, and to decide on
+ *		it would be wrong.
+ */
+void
+refuse_old_snapshot(const char *detail)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+			 errmsg("could not serialize access due to concurrent update"),
+			 errdetail("%s", detail),
+			 errhint("The transaction might succeed if retried.")));
+}
+
+/*
  * Under REPEATABLE READ and SERIALIZABLE we see the package as it was when
  * the transaction began.  To decide on that would be wrong if it has changed
  * since, also where we would write no row that the other has written: the
  * versions of all its rows, by the transaction's snapshot and by the latest,
  * must be the same.
+ *
+ * "versions" is a query over $1, the package, that returns them as one text.
  */
-static void
-check_snapshot(const char *name)
+static bool
+is_as_seen(const char *versions, const char *name)
 {
 	Identity   caller = become(extension_owner(), 0);
 	Datum	   values[1] = { CStringGetTextDatum(name) };
 	Oid		   types[1] = { TEXTOID };
 	char	  *seen[2];
+	bool	   same;
 	SPIPlanPtr plan;
 
 	SPI_connect();
-	plan = SPI_prepare("SELECT pg_catalog.string_agg(pg_catalog.concat(r.id, ':', r.xmin, ':', r.ctid), ',' ORDER BY r.id)"
-					   " FROM update_tier.rollout AS r WHERE " TEXT_IS("r.package", "$1"),
-					   1, types);
+	plan = SPI_prepare(versions, 1, types);
 	if (plan == NULL)
 		elog(ERROR, "could not prepare: %s", SPI_result_code_string(SPI_result));
 	for (int i = 0; i < 2; i++)
@@ -839,16 +904,33 @@ check_snapshot(const char *name)
 		UnregisterSnapshot(snapshot);
 		seen[i] = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
 	}
-	if ((seen[0] == NULL) != (seen[1] == NULL) ||
-		(seen[0] != NULL && strcmp(seen[0], seen[1]) != 0))
-		ereport(ERROR,
-				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-				 errmsg("could not serialize access due to concurrent update"),
-				 errdetail("The rollouts of package \"%s\" have changed since the transaction began.",
-						   clipped(name)),
-				 errhint("The transaction might succeed if retried.")));
+	same = (seen[0] == NULL) == (seen[1] == NULL) &&
+		(seen[0] == NULL || strcmp(seen[0], seen[1]) == 0);
 	SPI_finish();
 	become_again(caller);
+	return same;
+}
+
+static void
+check_snapshot(const char *name)
+{
+	if (!is_as_seen("SELECT pg_catalog.string_agg(pg_catalog.concat(r.id, ':', r.xmin, ':', r.ctid), ',' ORDER BY r.id)"
+					" FROM update_tier.rollout AS r WHERE " TEXT_IS("r.package", "$1"),
+					name))
+		refuse_old_snapshot(psprintf("The rollouts of package \"%s\" have changed since the transaction began.",
+									 clipped(name)));
+}
+
+/* The same for the settings that a rollout is about to copy. */
+static void
+check_policy_snapshot(const char *name)
+{
+	if (IsolationUsesXactSnapshot() &&
+		!is_as_seen("SELECT pg_catalog.string_agg(pg_catalog.concat(p.package, ':', p.xmin, ':', p.ctid), ',' ORDER BY p.package)"
+					" FROM update_tier.policy AS p WHERE " TEXT_IS("p.package", "$1") " OR " TEXT_IS("p.package", "'*'"),
+					name))
+		refuse_old_snapshot(psprintf("The policy of package \"%s\" has changed since the transaction began.",
+									 clipped(name)));
 }
 
 static Oid
@@ -1082,6 +1164,7 @@ package_start(Package *package, const char *version)
 
 	if (rollout != NULL)
 		return rollout;
+	check_policy_snapshot(package->name);
 	rollout = rollout_found(statement_fetch_all(&insert_rollout, NULL, args));
 	if (rollout == NULL) /* by somebody's trigger */
 		elog(ERROR, "the row of a rollout was not inserted");
@@ -1284,8 +1367,10 @@ Rollout *
 package_renew(Package *package, Rollout *rollout, char *reason)
 {
 	NullableDatum args[2] = { text_value(package->name), int64_value(rollout->id) };
-	Rollout		 *renewed = rollout_found(statement_fetch_all(&renew_rollout, NULL, args));
+	Rollout		 *renewed;
 
+	check_policy_snapshot(package->name);
+	renewed = rollout_found(statement_fetch_all(&renew_rollout, NULL, args));
 	if (renewed == NULL) /* deleted by hand */
 		refuse_unknown_rollout(package->name, rollout->version);
 	executions_clear(package, rollout);
@@ -1314,9 +1399,12 @@ update_tier_start(PG_FUNCTION_ARGS)
 {
 	char	*name = name_argument(fcinfo->args[0], "package");
 	char	*version = name_argument(fcinfo->args[1], "version");
-	Package *package = package_lock(name, "update_tier.start()");
-	Rollout *rollout = package_start(package, version);
+	Package *package;
+	Rollout *rollout;
 
+	require_own_tables(fcinfo);
+	package = package_lock(name, "update_tier.start()");
+	rollout = package_start(package, version);
 	package_save(package);
 	PG_RETURN_DATUM(present_phase(package, rollout));
 }

@@ -476,31 +476,31 @@ CREATE FUNCTION update_tier.promote(package text, version text, reason text DEFA
 AS 'MODULE_PATHNAME', 'update_tier_promote'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100;
 COMMENT ON FUNCTION update_tier.promote(text, text, text) IS
-'Ends a soak: the version is open to production. Returns the phase. Errors: P0002 unknown rollout, 55000 it does not soak.';
+'Ends a soak: the version is open to production. Returns the phase. Errors: P0002 unknown rollout, 22023 reason longer than 1024 bytes, 55000 it does not soak.';
 
 CREATE FUNCTION update_tier.halt(package text, version text, reason text DEFAULT NULL) RETURNS text
 AS 'MODULE_PATHNAME', 'update_tier_halt'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100;
 COMMENT ON FUNCTION update_tier.halt(text, text, text) IS
-'Stops a version: nobody gets it until somebody resumes or retries it. Returns the phase. Errors: P0002 unknown rollout, 55000 it has ended.';
+'Stops a version: nobody gets it until somebody resumes or retries it. Returns the phase. Errors: P0002 unknown rollout, 22023 reason longer than 1024 bytes, 55000 it has ended.';
 
 CREATE FUNCTION update_tier.resume(package text, version text, reason text DEFAULT NULL) RETURNS text
 AS 'MODULE_PATHNAME', 'update_tier_resume'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100;
 COMMENT ON FUNCTION update_tier.resume(text, text, text) IS
-'Lets a halted version go on: the failures so far are acknowledged and the soak starts again; never promotes. Returns the phase. Errors: P0002 unknown rollout, 55000 it has ended, or a newer version has taken its place.';
+'Lets a halted version go on: the failures so far are acknowledged and the soak starts again; never promotes. Returns the phase. Errors: P0002 unknown rollout, 22023 reason longer than 1024 bytes, 55000 it has ended, or a newer version has taken its place.';
 
 CREATE FUNCTION update_tier.abort(package text, version text, reason text DEFAULT NULL) RETURNS text
 AS 'MODULE_PATHNAME', 'update_tier_abort'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100;
 COMMENT ON FUNCTION update_tier.abort(text, text, text) IS
-'Ends a rollout. Returns the phase. Errors: P0002 unknown rollout.';
+'Ends a rollout. Returns the phase. Errors: P0002 unknown rollout, 22023 reason longer than 1024 bytes.';
 
 CREATE FUNCTION update_tier.retry(package text, version text, reason text DEFAULT NULL) RETURNS text
 AS 'MODULE_PATHNAME', 'update_tier_retry'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100;
 COMMENT ON FUNCTION update_tier.retry(text, text, text) IS
-'Starts a halted, aborted or superseded version again as the newest, with the policy of now and all its evidence cleared. Returns the phase. Errors: P0002 unknown rollout, 55000 it has not ended.';
+'Starts a halted, aborted or superseded version again as the newest, with the policy of now and all its evidence cleared. Returns the phase. Errors: P0002 unknown rollout, 22023 reason longer than 1024 bytes, 55000 it has not ended.';
 
 CREATE FUNCTION update_tier.promoted_version(package text) RETURNS text
 AS 'MODULE_PATHNAME', 'update_tier_promoted_version'

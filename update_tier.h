@@ -93,6 +93,11 @@ extern Oid	 tier_domain_oid(void);
 extern Tier	 tier_argument(NullableDatum value, const char *argument);
 extern char *clipped(const char *value);
 
+/* ---- node.c: is this the node that holds the extension's rows? ---- */
+
+extern bool node_is_worker(void);
+extern void require_own_tables(FunctionCallInfo fcinfo);
+
 /* ---- workspaces.c: the attached table ---- */
 
 /*
@@ -119,7 +124,7 @@ typedef struct AttachedRow
 } AttachedRow;
 
 extern const WorkspacesTable *workspaces_lock(LOCKMODE mode);
-extern const WorkspacesTable *workspaces_lock_if_there(LOCKMODE mode);
+extern Oid					  workspaces_seen(void);
 extern Oid					  attached_table_oid(void);
 extern AttachedRow			  attached_row(Oid attached_oid);
 extern char					 *qualified_name(Oid relid);
@@ -212,6 +217,7 @@ typedef struct Lookup
 } Lookup;
 
 extern List			 *lookup_now(Lookup *by, const NullableDatum *keys);
+extern bool			  lookup_latest(Lookup *by, const NullableDatum *keys);
 extern uint64		  lookup_generation(const Lookup *by);
 extern NullableDatum *lookup_at(Lookup *by, ItemPointer tid);
 extern List			 *lookup_seen(Lookup *by, const NullableDatum *keys);
@@ -267,6 +273,8 @@ extern NullableDatum int64_value(int64 value);
 extern char			*name_argument(NullableDatum value, const char *argument);
 extern bool			 name_is_possible(const char *name);
 extern char			*optional_text(NullableDatum value);
+extern char			*reason_argument(NullableDatum value);
+extern char			*detail_argument(NullableDatum value);
 extern TimestampTz	 moment_after(TimestampTz moment, int64 microseconds);
 
 extern bool		package_is_locked(const char *name);
@@ -279,6 +287,7 @@ extern bool		rollout_of_execution(int64 rollout, char **package, char **version)
 extern Rollout *rollout_read(const char *package, const char *version);
 extern Rollout *rollout_soaking(const char *package, TimestampTz moment);
 extern void		rollout_evidence_changed(Package *package, Rollout *rollout);
+extern void		refuse_old_snapshot(const char *detail) pg_attribute_noreturn();
 extern void		refuse_unknown_rollout(const char *package, const char *version);
 extern void		event_add(Package *package, const Rollout *rollout, const char *kind,
 						  NullableDatum workspace, NullableDatum token, const char *detail);

@@ -339,11 +339,15 @@ workspaces_lock(LOCKMODE mode)
 	return lock_attached_table(mode, false);
 }
 
-/* workspaces_lock_if_there: NULL instead of the errors. */
-const WorkspacesTable *
-workspaces_lock_if_there(LOCKMODE mode)
+/*
+ * workspaces_seen
+ *		The attached table as far as is known without locking it; InvalidOid:
+ *		none.
+ */
+Oid
+workspaces_seen(void)
 {
-	return lock_attached_table(mode, true);
+	return is_current() || load_attached_table(true) ? attached_table.relid : InvalidOid;
 }
 
 /*
@@ -362,7 +366,7 @@ workspaces_if_readable(LOCKMODE mode)
 		(id == InvalidAttrNumber ||
 		 pg_attribute_aclcheck(attached_table.relid, id, GetUserId(), ACL_SELECT) != ACLCHECK_OK))
 		return NULL;
-	return workspaces_lock_if_there(mode);
+	return lock_attached_table(mode, true);
 }
 
 /*
@@ -472,9 +476,11 @@ return_rows(FunctionCallInfo fcinfo, Statement *statement,
 			const NullableDatum *args)
 {
 	ReturnSetInfo		  *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	const WorkspacesTable *table = workspaces_lock(AccessShareLock);
+	const WorkspacesTable *table;
 	DestReceiver		  *dest;
 
+	require_own_tables(fcinfo);
+	table = workspaces_lock(AccessShareLock);
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	dest = CreateTuplestoreDestReceiver();
 	SetTuplestoreDestReceiverParams(dest, rsinfo->setResult,
@@ -648,9 +654,11 @@ Datum
 update_tier_counts(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo		  *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	const WorkspacesTable *table = workspaces_lock(AccessShareLock);
+	const WorkspacesTable *table;
 	NullableDatum		   counted[TIER_COUNT];
 
+	require_own_tables(fcinfo);
+	table = workspaces_lock(AccessShareLock);
 	InitMaterializedSRF(fcinfo, 0);
 	if (!statement_fetch(&count_tiers, table, NULL, counted))
 		elog(ERROR, "counting workspaces returned no row");
@@ -700,9 +708,11 @@ static Statement write_tier = {
 	.argtypes = { UUIDOID, TEXTOID },
 };
 
+/* For the NOTICE: the caller may not be allowed to read what live_when names. */
 static Statement any_canary = {
 	.text = "SELECT true FROM $table AS w"
 			" WHERE w.update_tier OPERATOR(pg_catalog.=) 'canary' AND \"$live\" LIMIT 1",
+	.role = AS_TABLE_OWNER,
 };
 
 /*
@@ -714,9 +724,11 @@ static Statement any_canary = {
 Datum
 update_tier_workspace_tier(PG_FUNCTION_ARGS)
 {
-	const WorkspacesTable *table = workspaces_lock(AccessShareLock);
+	const WorkspacesTable *table;
 	NullableDatum		   tier;
 
+	require_own_tables(fcinfo);
+	table = workspaces_lock(AccessShareLock);
 	if (!statement_fetch(&read_tier, table, &fcinfo->args[0], &tier) || tier.isnull)
 		PG_RETURN_NULL();
 	PG_RETURN_DATUM(tier.value);
@@ -797,6 +809,7 @@ update_tier_set_update_tier(PG_FUNCTION_ARGS)
 	NullableDatum		   written;
 	const pg_uuid_t		  *written_before = set_update_tier_writes;
 
+	require_own_tables(fcinfo);
 	if (!expected.isnull)
 		(void) tier_argument(expected, "expected update tier");
 	if (workspace.isnull)

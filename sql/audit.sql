@@ -86,6 +86,25 @@ SELECT update_tier.tier_changes(a, b) FROM (SELECT 'canary'::text AS update_tier
 SELECT update_tier.tier_changes(a, b) FROM (SELECT 'canary'::text AS update_tier) AS a, (SELECT 'canary'::update_tier AS update_tier) AS b;
 SELECT update_tier.tier_changes(a, b) FROM (SELECT 'canary'::text AS update_tier) AS a, (SELECT 1 AS id) AS b;
 SELECT update_tier.tier_changes(a, b) FROM (SELECT 1 AS id) AS a, (SELECT ARRAY['canary'] AS update_tier) AS b;
+-- A row type that changes while a query runs is looked at anew for each row.
+CREATE TABLE shifting (update_tier text, n integer);
+CREATE FUNCTION shifted(step integer, tier text) RETURNS shifting LANGUAGE plpgsql AS $$
+DECLARE
+    r shifting;
+BEGIN
+    IF step = 2 AND tier = 'a' THEN
+        ALTER TABLE shifting ALTER update_tier TYPE integer USING 1, ALTER n TYPE text;
+    ELSIF step = 3 AND tier = 'a' THEN
+        ALTER TABLE shifting DROP COLUMN update_tier;
+        ALTER TABLE shifting ADD COLUMN update_tier text;
+    END IF;
+    EXECUTE 'SELECT (jsonb_populate_record(NULL::shifting, $1)).*' INTO r
+        USING jsonb_build_object('update_tier', CASE step WHEN 2 THEN to_jsonb(-1) ELSE to_jsonb(tier) END, 'n', step);
+    RETURN r;
+END $$;
+SELECT step, update_tier.tier_changes(shifted(step, 'a'), shifted(step, 'b')) FROM generate_series(1, 3) AS step;
+DROP FUNCTION shifted;
+DROP TABLE shifting;
 -- So a column that was made another type is no tier, and changes freely.
 ALTER TABLE workspaces ALTER update_tier DROP DEFAULT, ALTER update_tier TYPE integer USING 5;
 UPDATE workspaces SET update_tier = 6;

@@ -36,6 +36,19 @@ SET ROLE regress_flipper;
 SELECT set_update_tier('00000000-0000-0000-0000-000000000002', 'canary');
 SELECT set_update_tier('00000000-0000-0000-0000-000000000002', 'production');
 
+-- And no more, if the condition on live rows names a column that the caller
+-- may not read: only the NOTICE depends on it.
+RESET ROLE;
+SELECT update_tier.attach('workspaces', $$secret IS NULL$$);
+SET ROLE regress_flipper;
+SELECT set_update_tier('00000000-0000-0000-0000-000000000002', 'canary');
+SELECT set_update_tier('00000000-0000-0000-0000-000000000001', 'production');
+SELECT set_update_tier('00000000-0000-0000-0000-000000000002', 'production');
+SELECT set_update_tier('00000000-0000-0000-0000-000000000001', 'canary');
+RESET ROLE;
+SELECT update_tier.attach('workspaces');
+SET ROLE regress_flipper;
+
 -- The plan kept for one role is not used for another's rights.
 SET ROLE regress_nobody;
 SELECT * FROM canary_workspaces();

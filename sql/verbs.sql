@@ -115,6 +115,20 @@ SELECT update_tier.retry('a', '1', 'rolled back');
 SELECT phases('a');
 SELECT canary_succeeded, canary_failed, production_succeeded, reason FROM update_tier.status WHERE package = 'a' AND version = '1';
 SELECT update_tier.allows('a', '1', w(1));
+
+-- A reason is a sentence, and no file: 1024 bytes.  The error leaves all as it is.
+SELECT update_tier.halt('a', '1', repeat('x', 1025));
+\echo :LAST_ERROR_SQLSTATE
+SELECT update_tier.abort('a', '1', repeat('ä', 513));
+SELECT update_tier.resume('a', '2', repeat('x', 200000));
+SELECT update_tier.retry('a', '2', repeat('x', 200000));
+SELECT phases('a');
+SELECT update_tier.halt('a', '1', repeat('x', 1024));
+SELECT length(reason) FROM update_tier.status WHERE package = 'a' AND version = '1';
+-- A report's detail is cut instead, between two characters: the report counts.
+SELECT run('b', '1', 1);
+SELECT update_tier.report(update_tier.claim('b', '1', w(2)), 'failed', detail => repeat('ä', 100000));
+SELECT octet_length(detail), right(detail, 5) FROM update_tier.event WHERE package = 'b' AND kind = 'failed';
 DROP FUNCTION table_of_verbs, try;
 DROP PROCEDURE arrange;
 

@@ -1,0 +1,74 @@
+--
+-- On a Citus worker the extension's tables are empty copies: every function
+-- that reads them is an error there, and never an answer.
+--
+-- A worker is a node whose group, by Citus' catalog pg_dist_local_group, is not
+-- 0.  A table of that name in pg_catalog is all that makes one here.
+--
+CREATE TABLE workspaces (id uuid PRIMARY KEY);
+INSERT INTO workspaces VALUES ('00000000-0000-0000-0000-000000000001');
+CREATE EXTENSION update_tier;
+SELECT update_tier.start('p', '1');
+SELECT update_tier.halt('p', '1', 'bad');
+SELECT update_tier.is_open('p', '1', 'canary');
+
+SET allow_system_table_mods = on;
+CREATE TABLE pg_catalog.pg_dist_local_group (groupid integer PRIMARY KEY);
+-- A coordinator is in group 0, or in none as yet.
+SELECT update_tier.is_open('p', '1', 'canary');
+INSERT INTO pg_catalog.pg_dist_local_group VALUES (0);
+SELECT update_tier.is_open('p', '1', 'canary'), update_tier.explain('p', '1', '00000000-0000-0000-0000-000000000001');
+
+-- It becomes a worker.  Citus tells sessions that its catalog has changed, as
+-- any change of the table itself does.
+UPDATE pg_catalog.pg_dist_local_group SET groupid = 3;
+ALTER TABLE pg_catalog.pg_dist_local_group SET (fillfactor = 90);
+SELECT update_tier.is_open('p', '1', 'canary');
+\echo :LAST_ERROR_SQLSTATE
+SELECT * FROM canary_workspaces();
+
+-- Every function of the extension, called with values of its arguments' types.
+CREATE FUNCTION call(function regprocedure) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    arguments text;
+BEGIN
+    SELECT string_agg(CASE t WHEN 'uuid' THEN '''00000000-0000-0000-0000-000000000001'''
+                             WHEN 'regclass' THEN '''workspaces'''
+                             WHEN 'boolean' THEN 'true'
+                             WHEN 'interval' THEN '''1 day'''
+                             WHEN 'timestamp with time zone' THEN '''epoch'''
+                             WHEN 'text' THEN '''canary'''
+                             WHEN 'integer' THEN '1' WHEN 'bigint' THEN '1'
+                             ELSE 'NULL' END || '::' || t, ', ' ORDER BY n)
+      INTO arguments
+      FROM (SELECT format_type(a, NULL) AS t, n FROM pg_proc, unnest(proargtypes) WITH ORDINALITY AS u (a, n) WHERE oid = function) AS q;
+    EXECUTE format('SELECT %s(%s)', function::oid::regproc, arguments);
+    RETURN 'answers';
+EXCEPTION WHEN OTHERS THEN
+    RETURN SQLSTATE || ': ' || SQLERRM;
+END $$;
+SELECT p.oid::regproc AS function, call(p.oid)
+  FROM pg_proc AS p JOIN pg_depend AS d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid
+ WHERE d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'update_tier') AND d.deptype = 'e'
+   AND p.prorettype NOT IN ('trigger'::regtype, 'internal'::regtype)
+ ORDER BY call(p.oid) COLLATE "C" LIKE '55000%', p.oid::regproc::text COLLATE "C", p.pronargs;
+
+-- The planner asks for estimates, and does without.
+EXPLAIN (COSTS OFF) SELECT * FROM canary_workspaces();
+-- The table is an ordinary one, and its trigger does not stand in the way.
+UPDATE workspaces SET update_tier = 'canary' RETURNING update_tier;
+
+-- It is the coordinator again.
+DROP TABLE pg_catalog.pg_dist_local_group;
+SELECT update_tier.is_open('p', '1', 'canary');
+SELECT * FROM canary_workspaces();
+-- A table of that name elsewhere is not Citus'.
+CREATE TABLE pg_dist_local_group (groupid integer);
+INSERT INTO pg_dist_local_group VALUES (3);
+SELECT update_tier.is_open('p', '1', 'canary');
+DROP TABLE pg_dist_local_group;
+
+DROP FUNCTION call;
+SELECT update_tier.detach();
+DROP EXTENSION update_tier;
+DROP TABLE workspaces;
