@@ -35,6 +35,7 @@ REGRESS = \
 	adopt_refuse \
 	adopt_check \
 	adopt_enum \
+	adopt_collation \
 	migration \
 	attach_refuse \
 	attach_hostile \

@@ -29,6 +29,7 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
+#include "utils/tuplestore.h"
 #include "utils/uuid.h"
 
 #include "update_tier.h"

@@ -1229,20 +1229,23 @@ schedule(Package *package)
 		Timeline *timeline = &rollout->timeline;
 		Rollout	 *newer;
 
+		/*
+		 * Also by one that has been halted by the clock since: a transaction
+		 * as old as this one comes to know both at once.
+		 */
+		if (timeline->phase == PHASE_PROMOTED)
+		{
+			newer = newer_promoted(package, rollout);
+			if (newer != NULL && (newer->timeline.phase == PHASE_PROMOTED || newer->timeline.phase == PHASE_HALTED))
+			{
+				supersede(package, rollout, newer);
+				continue;
+			}
+		}
+
 		switch (timeline->phase)
 		{
 			case PHASE_PROMOTED:
-				/*
-				 * Also by one that has been halted by the clock since: a
-				 * transaction as old as this one comes to know both at once.
-				 */
-				newer = newer_promoted(package, rollout);
-				if (newer != NULL && (newer->timeline.phase == PHASE_PROMOTED || newer->timeline.phase == PHASE_HALTED))
-				{
-					supersede(package, rollout, newer);
-					break;
-				}
-				/* FALLTHROUGH */
 			case PHASE_SOAKING:
 			case PHASE_QUEUED:
 				if (timeline->superseded_at != newer_promoted_at)

@@ -4,7 +4,7 @@
  *	  What the files of the extension share.
  *
  * The first part is pure C.  The second is there only after postgres.h.
- * The third holds every difference between server versions.
+ * It begins with every difference between server versions.
  *
  *-------------------------------------------------------------------------
  */
@@ -74,6 +74,34 @@ extern bool	 phase_open(Phase phase, Tier tier);
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
+
+/* ---- every difference between server versions ---- */
+
+#if PG_VERSION_NUM < 150000
+#error "update_tier needs PostgreSQL 15 or newer"
+#endif
+
+#if PG_VERSION_NUM < 170000
+#define lock_is_held(tag, mode) LockHeldByMe(tag, mode)
+#else
+#define lock_is_held(tag, mode) LockHeldByMe(tag, mode, false)
+#endif
+
+#if PG_VERSION_NUM < 160000
+#define relation_is_owned(relid, role) pg_class_ownercheck(relid, role)
+#else
+#define relation_is_owned(relid, role) object_ownercheck(RelationRelationId, relid, role)
+#endif
+
+#if PG_VERSION_NUM < 180000
+#define pg_noreturn pg_attribute_noreturn()
+#endif
+
+#if PG_VERSION_NUM < 190000
+#define begin_scan(rel, snapshot) table_beginscan(rel, snapshot, 0, NULL)
+#else
+#define begin_scan(rel, snapshot) table_beginscan(rel, snapshot, 0, NULL, SO_NONE)
+#endif
 
 /* Fixed names.  The column's name is also the domain's and the schema's. */
 #define MACHINERY_SCHEMA  "update_tier"
@@ -277,20 +305,20 @@ extern char			*reason_argument(NullableDatum value);
 extern char			*detail_argument(NullableDatum value);
 extern TimestampTz	 moment_after(TimestampTz moment, int64 microseconds);
 
-extern bool		package_is_locked(const char *name);
-extern Package *package_lock(const char *name, const char *command);
-extern Rollout *package_find(Package *package, const char *version);
-extern bool		rollout_is_ours(const Rollout *rollout, bool wait);
-extern Rollout *package_start(Package *package, const char *version);
-extern void		package_save(Package *package);
-extern bool		rollout_of_execution(int64 rollout, char **package, char **version);
-extern Rollout *rollout_read(const char *package, const char *version);
-extern Rollout *rollout_soaking(const char *package, TimestampTz moment);
-extern void		rollout_evidence_changed(Package *package, Rollout *rollout);
-extern void		refuse_old_snapshot(const char *detail) pg_attribute_noreturn();
-extern void		refuse_unknown_rollout(const char *package, const char *version);
-extern void		event_add(Package *package, const Rollout *rollout, const char *kind,
-						  NullableDatum workspace, NullableDatum token, const char *detail);
+extern bool				package_is_locked(const char *name);
+extern Package		   *package_lock(const char *name, const char *command);
+extern Rollout		   *package_find(Package *package, const char *version);
+extern bool				rollout_is_ours(const Rollout *rollout, bool wait);
+extern Rollout		   *package_start(Package *package, const char *version);
+extern void				package_save(Package *package);
+extern bool				rollout_of_execution(int64 rollout, char **package, char **version);
+extern Rollout		   *rollout_read(const char *package, const char *version);
+extern Rollout		   *rollout_soaking(const char *package, TimestampTz moment);
+extern void				rollout_evidence_changed(Package *package, Rollout *rollout);
+pg_noreturn extern void refuse_old_snapshot(const char *detail);
+extern void				refuse_unknown_rollout(const char *package, const char *version);
+extern void				event_add(Package *package, const Rollout *rollout, const char *kind,
+								  NullableDatum workspace, NullableDatum token, const char *detail);
 
 /* What operator.c needs of it. */
 
@@ -358,24 +386,6 @@ extern bool		  executions_expire(Package *package, Rollout *rollout);
 extern void		  executions_acknowledge(Rollout *rollout);
 extern void		  executions_clear(Package *package, Rollout *rollout);
 extern void		  executions_predict_halt(Rollout *rollout);
-
-/* ---- every difference between server versions ---- */
-
-#if PG_VERSION_NUM < 150000
-#error "update_tier needs PostgreSQL 15 or newer"
-#endif
-
-#if PG_VERSION_NUM < 170000
-#define lock_is_held(tag, mode) LockHeldByMe(tag, mode)
-#else
-#define lock_is_held(tag, mode) LockHeldByMe(tag, mode, false)
-#endif
-
-#if PG_VERSION_NUM < 160000
-#define relation_is_owned(relid, role) pg_class_ownercheck(relid, role)
-#else
-#define relation_is_owned(relid, role) object_ownercheck(RelationRelationId, relid, role)
-#endif
 
 #endif /* POSTGRES_H */
 #endif /* UPDATE_TIER_H */

@@ -91,7 +91,9 @@ SELECT array_agg(what) FROM all_calls();
 
 -- The extension is dropped and created again, here in another schema.
 DROP EXTENSION update_tier CASCADE;
+\set VERBOSITY terse
 SELECT * FROM canary_workspaces();
+\set VERBOSITY default
 CREATE EXTENSION update_tier;
 SELECT array_agg(what) FROM all_calls();
 SELECT set_update_tier('00000000-0000-0000-0000-000000000001', 'canary');

@@ -12,13 +12,33 @@ use PostgreSQL::Test::Utils;
 use Source;
 use Test::More;
 
-# A copy of what has been installed, with one version more.
+# A copy of what has been installed, with one version more.  An installation that
+# is ours has no such directory beside it: there the version goes again.
 my $stage = "$ENV{UPDATE_TIER_STAGE}_update";
-system('rm', '-rf', $stage);
-system('cp', '-r', $ENV{UPDATE_TIER_STAGE}, $stage) == 0 or die;
-(my $conf = $ENV{UPDATE_TIER_CONF}) =~ s/\Q$ENV{UPDATE_TIER_STAGE}\E/$stage/g;
-my ($extension) = glob "$stage/usr/share/postgresql/*/extension";
-my ($newest) = slurp_file("$extension/update_tier.control") =~ /^default_version *= *'(.*)'/m;
+my $conf = $ENV{UPDATE_TIER_CONF};
+my $extension;
+if ($conf eq '')
+{
+	chomp(my $sharedir = `$ENV{PG_CONFIG} --sharedir`);
+	$extension = "$sharedir/extension";
+}
+else
+{
+	system('rm', '-rf', $stage);
+	system('cp', '-r', $ENV{UPDATE_TIER_STAGE}, $stage) == 0 or die;
+	$conf =~ s/\Q$ENV{UPDATE_TIER_STAGE}\E/$stage/g;
+	($extension) = glob "$stage/usr/share/postgresql/*/extension";
+}
+my $released = slurp_file("$extension/update_tier.control");
+my ($newest) = $released =~ /^default_version *= *'(.*)'/m;
+END
+{
+	if ($conf eq '')
+	{
+		unlink "$extension/update_tier--$newest--next.sql";
+		spew("$extension/update_tier.control", $released);
+	}
+}
 
 my $step = q{
 ALTER TABLE update_tier.rollout ADD COLUMN ticket text;
@@ -32,7 +52,7 @@ SELECT pg_catalog.pg_extension_config_dump('update_tier.approval', '');
 };
 sub spew { open my $file, '>', $_[0] or die "$_[0]: $!"; print $file $_[1]; close $file or die; }
 spew("$extension/update_tier--$newest--next.sql", $step);
-(my $control = slurp_file("$extension/update_tier.control")) =~ s/^(default_version *= *).*/$1'next'/m;
+(my $control = $released) =~ s/^(default_version *= *).*/$1'next'/m;
 spew("$extension/update_tier.control", $control);
 
 my $node = PostgreSQL::Test::Cluster->new('main');
