@@ -41,6 +41,7 @@ REGRESS = \
 	attach_hostile \
 	live_when \
 	live_when_refuse \
+	live_when_later \
 	partitioned \
 	index \
 	names \
@@ -55,6 +56,7 @@ REGRESS = \
 	survive \
 	citus_worker \
 	privileges \
+	owners_code \
 	row_security \
 	search_path \
 	prepared \

@@ -452,7 +452,7 @@ values_are_vouched_for(Relation rel, AttrNumber attnum, ColumnForm form)
 		has_subclass(RelationGetRelid(rel)))
 		return false;
 
-	is_a_tier = (Node *) make_ands_explicit(condition_as_predicate(rel, IS_A_TIER));
+	is_a_tier = (Node *) make_ands_explicit(condition_as_predicate(rel, IS_A_TIER, NULL));
 	return PartConstraintImpliedByRelConstraint(rel, list_make1(is_a_tier));
 }
 
@@ -792,7 +792,7 @@ typedef enum IndexForm
 static List *
 index_predicate(Relation rel, const char *live_when)
 {
-	return condition_as_predicate(rel, live_when ? psprintf(IS_CANARY " AND (%s)", live_when) : IS_CANARY);
+	return condition_as_predicate(rel, IS_CANARY, live_when);
 }
 
 /*
@@ -854,7 +854,7 @@ classify_index(Relation rel, Oid index_oid, List *wanted)
 		(form->indkey.values[0] == id || form->indkey.values[0] == tier))
 	{
 		List *predicate = RelationGetIndexPredicate(index);
-		List *canary = condition_as_predicate(rel, IS_CANARY);
+		List *canary = condition_as_predicate(rel, IS_CANARY, NULL);
 
 		if (form->indkey.values[0] == id && form->indisvalid && form->indisready &&
 			wanted != NIL && equal(predicate, wanted))
@@ -1006,7 +1006,7 @@ make_column(Oid relid, ColumnForm form, Oid domain)
 		can_be(get_atttype(relid, attnum), TIER_CANARY) &&
 		can_be(get_atttype(relid, attnum), TIER_PRODUCTION))
 	{
-		checks.is_a_tier = condition_as_predicate(rel, IS_A_TIER);
+		checks.is_a_tier = condition_as_predicate(rel, IS_A_TIER, NULL);
 		visit_checks(relid, collect_redundant, &checks);
 	}
 	table_close(rel, NoLock);
@@ -1161,6 +1161,16 @@ attach(Oid relid, const char *live_when_text, bool create_index, bool audit)
 	column_is_right = form == COLUMN_ATTACHED &&
 		TupleDescAttr(RelationGetDescr(rel), attnum - 1)->attnotnull &&
 		default_is_production(rel, attnum);
+
+	/*
+	 * A query of this session that is being planned or run, and calls a function
+	 * that calls us, knows the indexes already.  For a column the server checks.
+	 */
+	if (outdated != NIL && rel->rd_refcnt > 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("cannot attach \"%s\" because it is being used by active queries in this session",
+						RelationGetRelationName(rel))));
 	relation_close(rel, NoLock);
 
 	/*

@@ -38,12 +38,24 @@
 	"Use the table's own columns, constants, and the server's built-in " \
 	"immutable functions and operators, as in a publication's row filter."
 
-/* A condition that is being read, for errors on the way. */
+#define NO_LONGER_FITS "The condition on live workspaces no longer fits the table: %s."
+#define ATTACH_AGAIN_HINT \
+	"Attach the table again with update_tier.attach, giving the condition as it should be now."
+
+typedef enum ConditionOrigin
+{
+	CONDITION_GIVEN,  /* by a user, just now */
+	CONDITION_STORED, /* read before, when the table was attached */
+	CONDITION_OURS	  /* of a constant in our own code */
+} ConditionOrigin;
+
+/* A condition that is being read. */
 typedef struct ConditionSource
 {
-	const char *condition;
-	const char *query;	/* what the parser sees: positions count here */
-	bool		stored; /* read before, when the table was attached */
+	const char	   *condition;
+	const char	   *query; /* what the parser sees: positions count here */
+	ConditionOrigin origin;
+	ParseState	   *pstate;
 } ConditionSource;
 
 /*
@@ -63,13 +75,12 @@ condition_error_context(void *arg)
 		internalerrposition(position);
 		internalerrquery(source->query);
 	}
-	if (source->stored &&
+	if (source->origin != CONDITION_GIVEN &&
 		ERRCODE_TO_CATEGORY(geterrcode()) == ERRCODE_SYNTAX_ERROR_OR_ACCESS_RULE_VIOLATION)
 	{
 		errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE);
-		errdetail("The condition on live workspaces no longer fits the table: %s.",
-				  source->condition);
-		errhint("Attach the table again with update_tier.attach, giving the condition as it should be now.");
+		errdetail(NO_LONGER_FITS, source->condition);
+		errhint(ATTACH_AGAIN_HINT);
 	}
 	errcontext("condition \"%s\"", CONDITION_NAME);
 }
@@ -101,14 +112,131 @@ raw_condition(const ConditionSource *source)
 	return select->whereClause;
 }
 
-/* Analyse a condition over the tables that pstate knows. */
+static void
+refuse(const ConditionSource *source, const char *detail)
+{
+	if (source->origin == CONDITION_STORED)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("condition \"%s\" is no longer allowed", CONDITION_NAME),
+				 errdetail(NO_LONGER_FITS " %s", source->condition, detail),
+				 errhint(ATTACH_AGAIN_HINT)));
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("condition \"%s\" is not allowed", CONDITION_NAME),
+			 errdetail("%s", detail),
+			 errhint(ALLOWED_HINT)));
+}
+
+/*
+ * A type whose values are compared by the server's own code: a built-in, an
+ * enum, or an array or domain of these.
+ */
+static bool
+is_plain_type(Oid type)
+{
+	Oid element;
+
+	type = getBaseType(type);
+	element = get_element_type(type);
+	if (OidIsValid(element))
+		type = getBaseType(element);
+	return type < FirstNormalObjectId || type_is_enum(type);
+}
+
+/* is_users_function: in the form that check_functions_in_node() asks. */
+bool
+is_users_function(Oid funcid, void *context)
+{
+	return funcid >= FirstNormalObjectId;
+}
+
+static bool
+is_tier_column(ParseState *pstate, const Var *var)
+{
+	RangeTblEntry *rte = GetRTEByRangeTablePosn(pstate, var->varno, var->varlevelsup);
+
+	return rte->rtekind == RTE_RELATION && var->varattno == get_attnum(rte->relid, TIER_COLUMN);
+}
+
+/* Refuse the parts of a condition that may run a user's code. */
+static bool
+check_walker(Node *node, void *context)
+{
+	const ConditionSource *source = (const ConditionSource *) context;
+
+	if (node == NULL)
+		return false;
+
+	switch (nodeTag(node))
+	{
+		case T_SubLink:
+			refuse(source, "It holds a subquery.");
+			break;
+		case T_Var:
+		{
+			Var *var = (Var *) node;
+
+			if (var->varattno <= 0)
+				refuse(source, "It refers to a system column or to the whole row.");
+			if (is_tier_column(source->pstate, var))
+				refuse(source, "It refers to the column \"" TIER_COLUMN "\" itself.");
+		}
+		break;
+		case T_CoerceToDomain:
+			refuse(source, "It casts to a domain.");
+			break;
+		case T_OpExpr:
+		case T_DistinctExpr:
+		case T_NullIfExpr:
+			if (((OpExpr *) node)->opno >= FirstNormalObjectId)
+				refuse(source, "It uses a user-defined operator.");
+			break;
+		case T_ScalarArrayOpExpr:
+			if (((ScalarArrayOpExpr *) node)->opno >= FirstNormalObjectId)
+				refuse(source, "It uses a user-defined operator.");
+			break;
+		case T_RowCompareExpr:
+		{
+			ListCell *lc;
+
+			foreach(lc, ((RowCompareExpr *) node)->opnos)
+			{
+				if (lfirst_oid(lc) >= FirstNormalObjectId)
+					refuse(source, "It uses a user-defined operator.");
+			}
+		}
+		break;
+		default:
+			break;
+	}
+
+	if (!IsA(node, List))
+	{
+		if (check_functions_in_node(node, is_users_function, NULL))
+			refuse(source, "It calls a user-defined function.");
+		if (!is_plain_type(exprType(node)))
+			refuse(source, "It uses a user-defined type that is no enum.");
+		if (exprCollation(node) >= FirstNormalObjectId)
+			refuse(source, "It uses a user-defined collation.");
+	}
+
+	return expression_tree_walker(node, check_walker, context);
+}
+
+/*
+ * Analyse a condition over the tables that pstate knows, and refuse it if it may
+ * run a user's code.  A stored one, too: a cast that somebody has made since, or
+ * another type of a column, can give it another meaning.
+ */
 static Node *
-transform(ParseState *pstate, const char *condition, bool stored)
+transform(ParseState *pstate, const char *condition, ConditionOrigin origin)
 {
 	ConditionSource source = {
 		.condition = condition,
 		.query = psprintf("SELECT WHERE %s", condition),
-		.stored = stored
+		.origin = origin,
+		.pstate = pstate
 	};
 	ErrorContextCallback context = {
 		.previous = error_context_stack,
@@ -124,9 +252,15 @@ transform(ParseState *pstate, const char *condition, bool stored)
 	expr = transformExpr(pstate, raw_condition(&source), EXPR_KIND_WHERE);
 	expr = coerce_to_boolean(pstate, expr, CONDITION_NAME);
 	assign_expr_collations(pstate, expr);
-
 	pstate->p_sourcetext = outer_source;
 	error_context_stack = context.previous;
+
+	if (origin != CONDITION_OURS)
+	{
+		(void) check_walker(expr, &source);
+		if (contain_mutable_functions(expr))
+			refuse(&source, "It depends on more than the row: a function, operator or cast in it is not immutable.");
+	}
 	return expr;
 }
 
@@ -172,7 +306,7 @@ Node *
 condition_transform(ParseState *pstate, const char *condition)
 {
 	int	  nest_level = enter_canonical_settings();
-	Node *expr = transform(pstate, condition, true);
+	Node *expr = transform(pstate, condition, CONDITION_STORED);
 
 	AtEOXact_GUC(true, nest_level);
 	return expr;
@@ -192,115 +326,25 @@ parse_state_for(Relation rel)
 
 /*
  * condition_as_predicate
- *		A canonical condition in the form in which the relation cache holds
- *		the predicate of an index, so that the two can be compared.  Its
- *		columns are Vars of range table entry 1.
+ *		One of our own conditions, and the stored one of a user unless that is
+ *		NULL, in the form in which the relation cache holds the predicate of an
+ *		index, so that the two can be compared.  Columns are Vars of range
+ *		table entry 1.
  */
 List *
-condition_as_predicate(Relation rel, const char *condition)
+condition_as_predicate(Relation rel, const char *ours, const char *stored)
 {
-	Node *expr = condition_transform(parse_state_for(rel), condition);
+	ParseState *pstate = parse_state_for(rel);
+	int			nest_level = enter_canonical_settings();
+	Node	   *expr = transform(pstate, ours, CONDITION_OURS);
 
+	AtEOXact_GUC(true, nest_level);
+	if (stored != NULL)
+		expr = (Node *) make_andclause(list_make2(expr, condition_transform(pstate, stored)));
 	expr = eval_const_expressions(NULL, expr);
 	expr = (Node *) canonicalize_qual((Expr *) expr, false);
 	fix_opfuncids(expr);
 	return make_ands_implicit((Expr *) expr);
-}
-
-static void
-refuse(const char *detail)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg("condition \"%s\" is not allowed", CONDITION_NAME),
-			 errdetail("%s", detail),
-			 errhint(ALLOWED_HINT)));
-}
-
-/*
- * A type whose values are compared by the server's own code: a built-in, an
- * enum, or an array or domain of these.
- */
-static bool
-is_plain_type(Oid type)
-{
-	Oid element;
-
-	type = getBaseType(type);
-	element = get_element_type(type);
-	if (OidIsValid(element))
-		type = getBaseType(element);
-	return type < FirstNormalObjectId || type_is_enum(type);
-}
-
-/* is_users_function: in the form that check_functions_in_node() asks. */
-bool
-is_users_function(Oid funcid, void *context)
-{
-	return funcid >= FirstNormalObjectId;
-}
-
-/* Refuse the parts of a condition that may run a user's code. */
-static bool
-check_walker(Node *node, void *context)
-{
-	if (node == NULL)
-		return false;
-
-	switch (nodeTag(node))
-	{
-		case T_SubLink:
-			refuse("It holds a subquery.");
-			break;
-		case T_Var:
-		{
-			Var *var = (Var *) node;
-
-			if (var->varattno <= 0)
-				refuse("It refers to a system column or to the whole row.");
-			if (var->varattno == *(AttrNumber *) context)
-				refuse("It refers to the column \"" TIER_COLUMN "\" itself.");
-		}
-		break;
-		case T_CoerceToDomain:
-			refuse("It casts to a domain.");
-			break;
-		case T_OpExpr:
-		case T_DistinctExpr:
-		case T_NullIfExpr:
-			if (((OpExpr *) node)->opno >= FirstNormalObjectId)
-				refuse("It uses a user-defined operator.");
-			break;
-		case T_ScalarArrayOpExpr:
-			if (((ScalarArrayOpExpr *) node)->opno >= FirstNormalObjectId)
-				refuse("It uses a user-defined operator.");
-			break;
-		case T_RowCompareExpr:
-		{
-			ListCell *lc;
-
-			foreach(lc, ((RowCompareExpr *) node)->opnos)
-			{
-				if (lfirst_oid(lc) >= FirstNormalObjectId)
-					refuse("It uses a user-defined operator.");
-			}
-		}
-		break;
-		default:
-			break;
-	}
-
-	if (!IsA(node, List))
-	{
-		if (check_functions_in_node(node, is_users_function, NULL))
-			refuse("It calls a user-defined function.");
-		if (!is_plain_type(exprType(node)))
-			refuse("It uses a user-defined type that is no enum.");
-		if (exprCollation(node) >= FirstNormalObjectId)
-			refuse("It uses a user-defined collation.");
-	}
-
-	return expression_tree_walker(node, check_walker, context);
 }
 
 /*
@@ -314,15 +358,10 @@ check_walker(Node *node, void *context)
 char *
 condition_canonical(Relation rel, const char *condition)
 {
-	AttrNumber	tier_column = get_attnum(RelationGetRelid(rel), TIER_COLUMN);
 	ParseState *pstate = parse_state_for(rel);
-	Node	   *expr = transform(pstate, condition, false);
+	Node	   *expr = transform(pstate, condition, CONDITION_GIVEN);
 	char	   *canonical;
 	int			nest_level;
-
-	(void) check_walker(expr, &tier_column);
-	if (contain_mutable_functions(expr))
-		refuse("It depends on more than the row: a function, operator or cast in it is not immutable.");
 
 	nest_level = enter_canonical_settings();
 	canonical = deparse_expression(expr,

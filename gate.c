@@ -43,9 +43,14 @@ typedef struct Gate
 
 #define GATES 32
 
+/*
+ * Nobody works with an entry in its place here, as any code may run meanwhile
+ * and have all of them forgotten: it is taken out, and put back afterwards.
+ */
 static struct
 {
 	MemoryContext context;	/* NULL: nothing is remembered */
+	uint64		  number;	/* how often something began to be remembered */
 	SnapshotData  snapshot; /* without what it points to, but for xip */
 	Gate		  gates[GATES];
 } gates;
@@ -57,9 +62,11 @@ static struct
 static void
 forget_gates(void)
 {
-	if (gates.context != NULL)
-		MemoryContextDelete(gates.context);
+	MemoryContext context = gates.context;
+
 	gates.context = NULL;
+	if (context != NULL)
+		MemoryContextDelete(context);
 }
 
 static void
@@ -76,6 +83,25 @@ gates_at_subtransaction_end(SubXactEvent event, SubTransactionId sub,
 		forget_gates();
 }
 
+/* Where there are none, there need not be an array. */
+static bool
+same_ids(const TransactionId *a, const TransactionId *b, int64 count)
+{
+	return count <= 0 || memcmp(a, b, count * sizeof(TransactionId)) == 0;
+}
+
+static TransactionId *
+copy_ids(MemoryContext context, const TransactionId *ids, int64 count)
+{
+	TransactionId *copy;
+
+	if (count <= 0)
+		return NULL;
+	copy = MemoryContextAlloc(context, count * sizeof(TransactionId));
+	memcpy(copy, ids, count * sizeof(TransactionId));
+	return copy;
+}
+
 /*
  * Does a snapshot of this transaction show what the remembered one showed?
  * It does when no other transaction has ended between the two, which are then
@@ -89,9 +115,7 @@ same_snapshot(const SnapshotData *a, const SnapshotData *b)
 		a->xcnt == b->xcnt && a->subxcnt == b->subxcnt &&
 		a->suboverflowed == b->suboverflowed &&
 		a->takenDuringRecovery == b->takenDuringRecovery &&
-		memcmp(a->xip, b->xip, a->xcnt * sizeof(TransactionId)) == 0 &&
-		(a->subxcnt <= 0 ||
-		 memcmp(a->subxip, b->subxip, a->subxcnt * sizeof(TransactionId)) == 0);
+		same_ids(a->xip, b->xip, a->xcnt) && same_ids(a->subxip, b->subxip, a->subxcnt);
 }
 
 /* Begin to remember, for this snapshot. */
@@ -111,14 +135,9 @@ remember_gates(Snapshot snapshot)
 	context = AllocSetContextCreate(TopMemoryContext, "update_tier gates", ALLOCSET_SMALL_SIZES);
 	memset(gates.gates, 0, sizeof(gates.gates));
 	gates.snapshot = *snapshot;
-	gates.snapshot.xip = MemoryContextAlloc(context, (snapshot->xcnt + 1) * sizeof(TransactionId));
-	memcpy(gates.snapshot.xip, snapshot->xip, snapshot->xcnt * sizeof(TransactionId));
-	gates.snapshot.subxip = NULL;
-	if (snapshot->subxcnt > 0)
-	{
-		gates.snapshot.subxip = MemoryContextAlloc(context, snapshot->subxcnt * sizeof(TransactionId));
-		memcpy(gates.snapshot.subxip, snapshot->subxip, snapshot->subxcnt * sizeof(TransactionId));
-	}
+	gates.snapshot.xip = copy_ids(context, snapshot->xip, snapshot->xcnt);
+	gates.snapshot.subxip = copy_ids(context, snapshot->subxip, snapshot->subxcnt);
+	gates.number++;
 	gates.context = context;
 }
 
@@ -129,66 +148,103 @@ is_text(const char *string, text *value)
 		string[VARSIZE_ANY_EXHDR(value)] == '\0';
 }
 
+static Gate *
+place_of(text *package, text *version)
+{
+	return &gates.gates[(hash_bytes((unsigned char *) VARDATA_ANY(version), VARSIZE_ANY_EXHDR(version)) ^
+						 hash_bytes((unsigned char *) VARDATA_ANY(package), VARSIZE_ANY_EXHDR(package)) * 31) %
+						GATES];
+}
+
+/* A gate that a call works with. */
+typedef struct OpenGate
+{
+	Gate   gate;
+	Gate  *place;  /* where it may be remembered */
+	uint64 number; /* among what is remembered since then */
+} OpenGate;
+
 /*
- * The gate of the package and version that a function was called with, or
- * NULL when there cannot be such ones.  One that is not known yet would start
+ * Take the gate of the package and version that a function was called with;
+ * false when there cannot be such ones.  One that is not known yet would start
  * with the canaries, or wait behind one that soaks.
+ *
+ * Until put_gate() it hangs below the caller's memory, which takes it along if
+ * the call fails.
  */
-static const Gate *
-gate_of(FunctionCallInfo fcinfo)
+static bool
+take_gate(FunctionCallInfo fcinfo, OpenGate *taken)
 {
 	Snapshot	  snapshot = GetActiveSnapshot();
 	text		 *package;
 	text		 *version;
 	char		 *package_name;
 	char		 *version_name;
-	Gate		 *gate;
-	Gate		  found = { 0 };
+	Gate		 *gate = &taken->gate;
 	MemoryContext caller_context;
 
 	if (fcinfo->args[0].isnull || fcinfo->args[1].isnull)
-		return NULL;
+		return false;
 	package = DatumGetTextPP(fcinfo->args[0].value);
 	version = DatumGetTextPP(fcinfo->args[1].value);
 
 	if (gates.context == NULL || !same_snapshot(&gates.snapshot, snapshot))
 		remember_gates(snapshot);
-	gate = &gates.gates[(hash_bytes((unsigned char *) VARDATA_ANY(version), VARSIZE_ANY_EXHDR(version)) ^
-						 hash_bytes((unsigned char *) VARDATA_ANY(package), VARSIZE_ANY_EXHDR(package)) * 31) %
-						GATES];
+	taken->place = place_of(package, version);
+	taken->number = gates.number;
+	*gate = *taken->place;
 	if (gate->context != NULL && is_text(gate->package, package) && is_text(gate->version, version))
-		return gate;
+	{
+		taken->place->context = NULL;
+		MemoryContextSetParent(gate->context, CurrentMemoryContext);
+		return true;
+	}
 
 	package_name = text_to_cstring(package);
 	version_name = text_to_cstring(version);
 	if (!name_is_possible(package_name) || !name_is_possible(version_name))
-		return NULL;
-	if (gate->context != NULL)
-		MemoryContextDelete(gate->context);
-	gate->context = NULL;
+		return false;
 
-	/* Looking up may fail: what is remembered is put in place last. */
-	found.context = AllocSetContextCreate(CurrentMemoryContext, "update_tier gate", ALLOCSET_SMALL_SIZES);
-	caller_context = MemoryContextSwitchTo(found.context);
-	found.package = pstrdup(package_name);
-	found.version = pstrdup(version_name);
-	found.rollout = rollout_read(found.package, found.version);
-	if (found.rollout == NULL)
+	gate->context = AllocSetContextCreate(CurrentMemoryContext, "update_tier gate", ALLOCSET_SMALL_SIZES);
+	caller_context = MemoryContextSwitchTo(gate->context);
+	gate->package = pstrdup(package_name);
+	gate->version = pstrdup(version_name);
+	gate->rollout = rollout_read(gate->package, gate->version);
+	if (gate->rollout == NULL)
 	{
-		Rollout *soaking = rollout_soaking(found.package, GetCurrentTransactionStartTimestamp());
+		Rollout *soaking = rollout_soaking(gate->package, GetCurrentTransactionStartTimestamp());
 
-		found.phase = soaking ? PHASE_QUEUED : PHASE_CANARY;
-		found.behind = soaking ? soaking->version : NULL;
+		gate->phase = soaking ? PHASE_QUEUED : PHASE_CANARY;
+		gate->behind = soaking ? soaking->version : NULL;
 	}
 	else
 	{
-		found.phase = phase_at(&found.rollout->timeline, GetCurrentTransactionStartTimestamp());
-		found.behind = found.rollout->related;
+		gate->phase = phase_at(&gate->rollout->timeline, GetCurrentTransactionStartTimestamp());
+		gate->behind = gate->rollout->related;
 	}
 	MemoryContextSwitchTo(caller_context);
-	MemoryContextSetParent(found.context, gates.context);
-	*gate = found;
-	return gate;
+	return true;
+}
+
+/*
+ * Remember the gate, in place of whichever is there, unless what is remembered
+ * is of another snapshot by now.
+ */
+static void
+put_gate(OpenGate *taken)
+{
+	MemoryContext former;
+
+	if (gates.context == NULL || gates.number != taken->number)
+	{
+		MemoryContextDelete(taken->gate.context);
+		return;
+	}
+	former = taken->place->context;
+	*taken->place = taken->gate;
+	MemoryContextSetParent(taken->gate.context, gates.context);
+	if (former != NULL)
+		MemoryContextDelete(former);
 }
 
 /*
@@ -199,12 +255,16 @@ gate_of(FunctionCallInfo fcinfo)
 Datum
 update_tier_is_open(PG_FUNCTION_ARGS)
 {
-	Tier		tier = tier_argument(fcinfo->args[2], "update tier");
-	const Gate *gate;
+	Tier	 tier = tier_argument(fcinfo->args[2], "update tier");
+	OpenGate taken;
+	bool	 is_open;
 
 	require_own_tables(fcinfo);
-	gate = gate_of(fcinfo);
-	PG_RETURN_BOOL(gate != NULL && phase_open(gate->phase, tier));
+	if (!take_gate(fcinfo, &taken))
+		PG_RETURN_BOOL(false);
+	is_open = phase_open(taken.gate.phase, tier);
+	put_gate(&taken);
+	PG_RETURN_BOOL(is_open);
 }
 
 static Statement peek_tier = {
@@ -229,22 +289,20 @@ moment_text(TimestampTz moment)
 }
 
 /*
- * Why may or may not a workspace have a version?  True: it may.  With
- * "why", one line that says it.
+ * Why may or may not a workspace pass a gate?  True: it may.  With "why", one
+ * line that says it.
  *
  * The order is that of a person's questions: is there such a workspace, is
  * there anything left to do for it, may its tier have the version.
  */
 static bool
-may_have(FunctionCallInfo fcinfo, char **why)
+may_pass(FunctionCallInfo fcinfo, const WorkspacesTable *table, const Gate *gate, char **why)
 {
-	TimestampTz			   now = GetCurrentTransactionStartTimestamp();
-	const WorkspacesTable *table = workspaces_lock(AccessShareLock);
-	const Gate			  *gate = gate_of(fcinfo);
-	Rollout				  *rollout;
-	NullableDatum		   value;
-	Execution			  *execution = NULL;
-	Tier				   tier;
+	TimestampTz	  now = GetCurrentTransactionStartTimestamp();
+	Rollout		 *rollout;
+	NullableDatum value;
+	Execution	 *execution = NULL;
+	Tier		  tier;
 
 #define ANSWER(answer, ...) \
 	do \
@@ -254,8 +312,6 @@ may_have(FunctionCallInfo fcinfo, char **why)
 		return (answer); \
 	} while (0)
 
-	if (gate == NULL)
-		ANSWER(false, "no such package or version");
 	if (fcinfo->args[2].isnull ||
 		!statement_fetch(&peek_tier, table, &fcinfo->args[2], &value))
 		ANSWER(false, "unknown workspace");
@@ -313,6 +369,25 @@ may_have(FunctionCallInfo fcinfo, char **why)
 	ANSWER(false, "needs %d of %d canary successes",
 		   rollout->min_successes - rollout->succeeded[TIER_CANARY], rollout->min_successes);
 #undef ANSWER
+}
+
+/* May a workspace have a version? */
+static bool
+may_have(FunctionCallInfo fcinfo, char **why)
+{
+	const WorkspacesTable *table = workspaces_lock(AccessShareLock);
+	OpenGate			   taken;
+	bool				   may;
+
+	if (!take_gate(fcinfo, &taken))
+	{
+		if (why != NULL)
+			*why = pstrdup("no such package or version");
+		return false;
+	}
+	may = may_pass(fcinfo, table, &taken.gate, why);
+	put_gate(&taken);
+	return may;
 }
 
 /*

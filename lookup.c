@@ -76,14 +76,16 @@ relation_changed(Datum arg, Oid relid)
 static Relation
 open_table(Lookup *by)
 {
-	Relation rel = NULL;
+	static bool callback_registered = false;
+	Relation	rel = NULL;
 
 	if (!list_member_ptr(resolved, by))
 	{
 		MemoryContext caller_context = MemoryContextSwitchTo(TopMemoryContext);
 
-		if (resolved == NIL)
+		if (!callback_registered)
 			CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
+		callback_registered = true;
 		resolved = lappend(resolved, by);
 		MemoryContextSwitchTo(caller_context);
 	}

@@ -39,9 +39,11 @@
 
 /*
  * A plan for one generation of the attached table, in a memory context of
- * its own.  A trigger that a statement fires may change the table and then
- * call us again, so a plan can become stale while it runs: "uses" counts
- * the runs under way, and the last of them frees a retired plan.
+ * its own.  Code of the table's owner may run while a plan is made, planned
+ * again or run (a trigger, a policy, an IMMUTABLE function that the planner
+ * folds).  It may change the table and call us again, so a plan can become stale
+ * while it is in use: "uses" counts who holds it, and the last of them frees a
+ * retired plan.
  */
 typedef struct KeptPlan
 {
@@ -191,9 +193,25 @@ kept_plan_free(KeptPlan *kept)
 	MemoryContextDelete(kept->context);
 }
 
+/* No longer the statement's plan: gone once nobody holds it. */
+static void
+kept_plan_retire(Statement *statement)
+{
+	KeptPlan *kept = statement->kept;
+
+	if (kept == NULL)
+		return;
+	statement->kept = NULL;
+	if (kept->uses > 0)
+		kept->retired = true;
+	else
+		kept_plan_free(kept);
+}
+
 /*
  * The statement's plan for the table as it is now, which is NULL for a
- * statement on our own tables.  Needs an SPI connection.
+ * statement on our own tables.  It stays until kept_plan_release().  Needs an
+ * SPI connection.
  */
 static KeptPlan *
 kept_plan(Statement *statement, const WorkspacesTable *table)
@@ -204,16 +222,11 @@ kept_plan(Statement *statement, const WorkspacesTable *table)
 	MemoryContext caller_context;
 
 	if (kept != NULL && kept->generation == generation)
-		return kept;
-
-	if (kept != NULL)
 	{
-		statement->kept = NULL;
-		if (kept->uses > 0)
-			kept->retired = true;
-		else
-			kept_plan_free(kept);
+		kept->uses++;
+		return kept;
 	}
+	kept_plan_retire(statement);
 
 	/*
 	 * Until all has gone well the context hangs below SPI's own, so that an
@@ -241,7 +254,12 @@ kept_plan(Statement *statement, const WorkspacesTable *table)
 		elog(ERROR, "could not keep the plan of \"%s\"", statement->text);
 	MemoryContextSetParent(context, TopMemoryContext);
 
-	/* Published last: what comes before may fail. */
+	/*
+	 * Published last: what comes before may fail, or call us again, whose plan
+	 * then makes room for this one.
+	 */
+	kept_plan_retire(statement);
+	kept->uses++;
 	statement->kept = kept;
 	return kept;
 }
@@ -263,7 +281,7 @@ execute(Statement *statement, const WorkspacesTable *table,
 		const NullableDatum *args, uint64 max_rows, DestReceiver *dest)
 {
 	Identity		  caller = enter_role(statement, table);
-	KeptPlan		 *kept = kept_plan(statement, table);
+	KeptPlan		 *kept;
 	ParamListInfo	  params = NULL;
 	SPIExecuteOptions options = { 0 };
 	int				  result = 0;
@@ -285,7 +303,7 @@ execute(Statement *statement, const WorkspacesTable *table,
 	options.tcount = max_rows;
 	options.dest = dest;
 
-	kept->uses++;
+	kept = kept_plan(statement, table);
 	PG_TRY();
 	{
 		result = SPI_execute_plan_extended(kept->plan, &options);
@@ -406,19 +424,27 @@ statement_fetch_all(Statement *statement, const WorkspacesTable *table,
 double
 statement_rows(Statement *statement, const WorkspacesTable *table)
 {
-	KeptPlan   *kept;
-	CachedPlan *cached;
-	double		rows = -1;
+	KeptPlan	   *kept;
+	CachedPlan	   *cached;
+	volatile double rows = -1;
 
 	Assert(statement->role == AS_CALLER);
 	SPI_connect();
 	kept = kept_plan(statement, table);
-	cached = SPI_plan_get_cached_plan(kept->plan);
-	if (cached != NULL)
+	PG_TRY();
 	{
-		rows = linitial_node(PlannedStmt, cached->stmt_list)->planTree->plan_rows;
-		ReleaseCachedPlan(cached, CurrentResourceOwner);
+		cached = SPI_plan_get_cached_plan(kept->plan);
+		if (cached != NULL)
+		{
+			rows = linitial_node(PlannedStmt, cached->stmt_list)->planTree->plan_rows;
+			ReleaseCachedPlan(cached, CurrentResourceOwner);
+		}
 	}
+	PG_FINALLY();
+	{
+		kept_plan_release(kept);
+	}
+	PG_END_TRY();
 	SPI_finish();
 	return rows;
 }

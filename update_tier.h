@@ -164,7 +164,7 @@ extern const pg_uuid_t *set_update_tier_writes;
 /* ---- condition.c: conditions on the rows of one table ---- */
 
 extern char *condition_canonical(Relation rel, const char *condition);
-extern List *condition_as_predicate(Relation rel, const char *condition);
+extern List *condition_as_predicate(Relation rel, const char *ours, const char *stored);
 extern Node *condition_transform(ParseState *pstate, const char *condition);
 extern int	 enter_canonical_settings(void);
 extern bool	 is_users_function(Oid funcid, void *context);

@@ -295,6 +295,22 @@ is_current(void)
 }
 
 /*
+ * What is known of the attached table, in the caller's memory.  Others may come
+ * to know something else while the caller works with it: code of the table's
+ * owner may run in any statement on it, and attach another one.
+ */
+static const WorkspacesTable *
+copy_attached_table(void)
+{
+	WorkspacesTable *copy = palloc_object(WorkspacesTable);
+
+	*copy = attached_table;
+	copy->name = pstrdup(attached_table.name);
+	copy->live_when = attached_table.live_when ? pstrdup(attached_table.live_when) : NULL;
+	return copy;
+}
+
+/*
  * Lock the attached table and return what is known of it, or NULL.
  *
  * Taking a lock brings the news of what has changed before it was granted.
@@ -314,7 +330,7 @@ lock_attached_table(LOCKMODE mode, bool missing_ok)
 		relid = attached_table.relid;
 		LockRelationOid(relid, mode);
 		if (is_current() && attached_table.relid == relid)
-			return &attached_table;
+			return copy_attached_table();
 
 		/*
 		 * Look again under the lock: a change of the table itself can then
@@ -322,15 +338,16 @@ lock_attached_table(LOCKMODE mode, bool missing_ok)
 		 * case that another table has been attached.
 		 */
 		if (load_attached_table(missing_ok) && attached_table.relid == relid)
-			return &attached_table;
+			return copy_attached_table();
 		UnlockRelationOid(relid, mode);
 	}
 }
 
 /*
  * workspaces_lock
- *		Lock the attached table.  The lock lasts to the end of the
- *		transaction, as the lock of a statement on the table does.
+ *		Lock the attached table, and return what is known of it in the caller's
+ *		memory.  The lock lasts to the end of the transaction, as the lock of a
+ *		statement on the table does.
  *
  * Errors: 55000 when no table is attached, or it is no longer fit.
  */

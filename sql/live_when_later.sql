@@ -1,0 +1,43 @@
+--
+-- What live_when means may change after attach: a cast, or another type of a
+-- column, can make it call a function of somebody's.  It is checked by the rules
+-- of attach whenever it is read again, and whoever lists runs nobody's code.
+--
+CREATE ROLE regress_alice;
+GRANT USAGE, CREATE ON SCHEMA public TO regress_alice;
+CREATE EXTENSION update_tier;
+SET ROLE regress_alice;
+CREATE TABLE ws (id uuid PRIMARY KEY, status text NOT NULL DEFAULT 'active', update_tier text NOT NULL DEFAULT 'canary');
+INSERT INTO ws VALUES ('00000000-0000-0000-0000-000000000001');
+SELECT update_tier.attach('ws', $$status <> 'removed'$$);
+SELECT count(*) FROM canary_workspaces();
+CREATE TYPE status AS ENUM ('active', 'removed');
+CREATE FUNCTION evil(status) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+    IF current_user <> 'regress_alice' THEN
+        RAISE WARNING 'runs as somebody else';
+    END IF;
+    RETURN enum_out($1)::text;
+END $$;
+CREATE CAST (status AS text) WITH FUNCTION evil(status) AS IMPLICIT;
+ALTER TABLE ws ALTER status DROP DEFAULT, ALTER status TYPE status USING status::status;
+ALTER FUNCTION evil(status) VOLATILE;
+RESET ROLE;
+\set SHOW_CONTEXT never
+SELECT count(*) FROM canary_workspaces();
+\echo :LAST_ERROR_SQLSTATE
+SELECT * FROM update_tier.counts();
+SELECT update_tier.explain('p', 'v1', '00000000-0000-0000-0000-000000000001');
+SELECT * FROM update_tier.claim_batch('p', 'v1', 1);
+SELECT set_update_tier('00000000-0000-0000-0000-000000000001', 'production');
+-- Without the cast the condition compares labels, and that is allowed.
+DROP CAST (status AS text);
+SELECT update_tier.attach('ws', $$status <> 'removed'$$);
+SELECT count(*) FROM canary_workspaces();
+
+\set SHOW_CONTEXT errors
+
+DROP TABLE ws;
+DROP EXTENSION update_tier;
+DROP OWNED BY regress_alice CASCADE;
+DROP ROLE regress_alice;

@@ -1,0 +1,147 @@
+--
+-- Code of the table's owner runs in any statement on the table: while it is
+-- planned (an IMMUTABLE function in an index predicate is folded), and while it
+-- runs (a CHECK, a generated column, a policy, a trigger).  It may call us again,
+-- and change what the call that runs it works with; and it may catch errors, each
+-- of which undoes a subtransaction.  No call reads what is gone.
+--
+CREATE ROLE regress_erin;
+CREATE EXTENSION update_tier;
+GRANT USAGE, CREATE ON SCHEMA public TO regress_erin;
+GRANT USAGE ON SCHEMA update_tier TO regress_erin;
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA update_tier TO regress_erin;
+GRANT SELECT ON update_tier.status TO regress_erin;
+SET ROLE regress_erin;
+CREATE FUNCTION w(n integer) RETURNS uuid IMMUTABLE LANGUAGE sql AS
+    $$SELECT ('00000000-0000-0000-0000-' || lpad(n::text, 12, '0'))::uuid$$;
+CREATE TABLE ws (id uuid PRIMARY KEY, n integer NOT NULL);
+INSERT INTO ws SELECT w(n), n FROM generate_series(1, 9) AS n;
+SELECT update_tier.attach('ws', 'n > 0', false);
+UPDATE ws SET update_tier = 'canary' WHERE n <= 3;
+
+-- In a hook that is chosen, once a call: catch an error, do what is chosen, and
+-- use the memory that has become free.
+CREATE FUNCTION act(hook text) RETURNS boolean IMMUTABLE LANGUAGE plpgsql AS $$
+BEGIN
+    IF current_setting('test.hook', true) IS DISTINCT FROM hook THEN
+        RETURN true;
+    END IF;
+    PERFORM set_config('test.hook', '', false);
+    BEGIN
+        PERFORM 1 / 0;
+    EXCEPTION WHEN division_by_zero THEN
+        NULL;
+    END;
+    BEGIN
+        EXECUTE current_setting('test.action');
+        PERFORM set_config('test.done', 'done', false);
+    EXCEPTION WHEN OTHERS THEN
+        PERFORM set_config('test.done', SQLSTATE, false);
+    END;
+    PERFORM repeat('A', 10 * n) FROM generate_series(1, 300) AS n;
+    RETURN true;
+END $$;
+CREATE TABLE hooks (hook text, made text);
+INSERT INTO hooks VALUES
+    ('index', $$CREATE INDEX ws_n ON ws (n) WHERE act('index')$$),
+    ('check', $$ALTER TABLE ws ADD CHECK (act('check') OR id IS NULL)$$),
+    ('generated', $$ALTER TABLE ws ADD COLUMN made boolean GENERATED ALWAYS AS (act('generated') AND n > 0) STORED$$),
+    ('policy', $$CREATE POLICY p ON ws USING (act('policy') OR id IS NULL)$$),
+    ('trigger', $$CREATE TRIGGER t BEFORE UPDATE ON ws FOR EACH ROW WHEN (act('trigger')) EXECUTE FUNCTION suppress_redundant_updates_trigger()$$);
+SELECT made FROM hooks \gexec
+ALTER TABLE ws ENABLE ROW LEVEL SECURITY;
+ALTER TABLE ws FORCE ROW LEVEL SECURITY;
+
+-- Another condition each time, for another generation of every plan.
+CREATE SEQUENCE condition;
+CREATE TABLE actions (action text, sql text);
+INSERT INTO actions VALUES
+    ('attach', $$SELECT update_tier.attach('ws', 'n > -' || nextval('condition'), false)$$),
+    ('attach and list', $$SELECT update_tier.attach('ws', 'n > -' || nextval('condition'), false), (SELECT count(*) FROM canary_workspaces()),
+                                 (SELECT count(*) FROM workspaces_in_tier('production', w(4), 2)), (SELECT sum(workspaces) FROM update_tier.counts())$$),
+    ('detach', $$SELECT update_tier.detach()$$),
+    ('list', $$SELECT count(*) FROM canary_workspaces(), production_workspaces(), workspaces_in_tier('canary')$$),
+    ('gate', $$SELECT update_tier.explain('p', 'v1', w(1)), update_tier.allows('q', 'v2', w(5))$$),
+    ('claim', $$SELECT update_tier.claim('p', 'v2', w(2)), count(*) FROM update_tier.claim_batch('p', 'v2', 5)$$),
+    ('halt', $$SELECT update_tier.halt('p', 'v1', 'a reason of the owner''s code')$$),
+    ('flip', $$SELECT set_update_tier(w(5), 'canary'), set_update_tier(w(5), 'production')$$);
+CREATE TABLE calls (call text, sql text);
+INSERT INTO calls VALUES
+    ('list', $$SELECT count(*) FROM canary_workspaces()$$),
+    ('page', $$SELECT count(*) FROM workspaces_in_tier('production', w(4), 2)$$),
+    ('counts', $$SELECT sum(workspaces) FROM update_tier.counts()$$),
+    ('tier', $$SELECT workspace_tier(w(1))$$),
+    ('estimate', $$EXPLAIN SELECT * FROM canary_workspaces()$$),
+    ('estimate a page', $$EXPLAIN SELECT * FROM workspaces_in_tier('production', NULL, 3)$$),
+    ('flip', $$SELECT set_update_tier(w(4), 'canary'), set_update_tier(w(4), 'production')$$),
+    ('last canary', $$SELECT set_update_tier(id, 'production') FROM canary_workspaces() AS id$$),
+    ('is_open', $$SELECT update_tier.is_open('p', 'v1', 'production')$$),
+    ('allows', $$SELECT count(*) FILTER (WHERE update_tier.allows('p', 'v1', w(n))) FROM generate_series(1, 9) AS n$$),
+    ('explain', $$SELECT string_agg(update_tier.explain('p', 'v' || n % 3, w(n)), ', ') FROM generate_series(1, 9) AS n$$),
+    ('claim', $$SELECT update_tier.claim('p', 'v1', w(1))$$),
+    ('batch', $$SELECT count(*) FROM update_tier.claim_batch('p', 'v1', 3)$$),
+    ('report', $$SELECT update_tier.report(update_tier.claim('q', 'v1', w(2)), 'succeeded')$$),
+    ('progress', $$SELECT * FROM update_tier.progress('p', 'v1')$$),
+    ('status', $$SELECT count(*) FROM update_tier.status$$),
+    ('attach', $$SELECT update_tier.attach('ws', 'n > -' || nextval('condition'))$$),
+    ('detach', $$SELECT update_tier.detach()$$);
+
+-- Every call with every hook and action: which ones did what, and how calls end.
+-- Twice each, first with plans that are new.
+CREATE TABLE seen (call text, hook text, action text, done text, ended text);
+CREATE PROCEDURE try_all() LANGUAGE plpgsql AS $$
+DECLARE
+    c record;
+BEGIN
+    FOR c IN SELECT call, hook, action, turn, calls.sql AS call_sql, actions.sql AS action_sql
+               FROM calls, hooks, actions, generate_series(1, 2) AS turn
+              WHERE hook IN ('index', 'policy') OR call IN ('flip', 'last canary')  -- the others run when a row is written
+              ORDER BY call, hook, action, turn LOOP
+        BEGIN
+            IF c.turn = 1 THEN
+                PERFORM update_tier.attach('ws', 'n > -' || nextval('condition'), false);
+                PERFORM update_tier.retry('p', 'v1') FROM update_tier.abort('p', 'v1');
+                PERFORM update_tier.retry('q', 'v1') FROM update_tier.abort('q', 'v1');
+            END IF;
+            PERFORM set_config('test.action', c.action_sql, false), set_config('test.done', '', false), set_config('test.hook', c.hook, false);
+            EXECUTE c.call_sql;
+            INSERT INTO seen VALUES (c.call, c.hook, c.action, current_setting('test.done'), 'well');
+        EXCEPTION WHEN OTHERS THEN
+            INSERT INTO seen VALUES (c.call, c.hook, c.action, current_setting('test.done'), SQLSTATE || ' ' || SQLERRM);
+        END;
+        PERFORM set_config('test.hook', '', false);
+        UPDATE ws SET update_tier = CASE WHEN n <= 3 THEN 'canary' ELSE 'production' END;
+    END LOOP;
+END $$;
+RESET ROLE;
+SELECT update_tier.start('p', 'v1'), update_tier.start('q', 'v1');
+SET ROLE regress_erin;
+SET client_min_messages = error;
+CALL try_all();
+-- How calls ended: well, or with an error that the owner has caused: nothing to
+-- report, no table any more, another type of the column than was planned for, a
+-- package that has changed while the call held it.
+SELECT DISTINCT call, hook, action, ended FROM seen
+ WHERE ended !~ '^(well|22004 token must not be null|55000 no workspaces table is attached|42804 attribute . of type .* has wrong type|40001 could not serialize access due to concurrent update)' ORDER BY 1, 2, 3, 4;
+-- In all of these places code of the owner's did run, and all of this was done.
+SELECT DISTINCT hook FROM seen WHERE done <> '' ORDER BY 1;
+SELECT DISTINCT action FROM seen WHERE done = 'done' ORDER BY 1;
+SELECT DISTINCT call FROM seen WHERE done <> '' ORDER BY 1;
+RESET client_min_messages;
+
+-- A gate says what it had read, whatever was forgotten while it looked for the
+-- workspace.
+RESET ROLE;
+SELECT update_tier.attach('ws', 'n > 0', false);
+SELECT update_tier.halt('p', 'v1', 'a reason that is rather long, so that what comes to its place in memory shows');
+SET ROLE regress_erin;
+SELECT set_config('test.action', 'SELECT 1', false), set_config('test.hook', 'index', false);
+SELECT update_tier.explain('p', 'v1', w(8));
+
+-- What all this leaves is whole.
+SELECT update_tier.attach('ws', 'n > 0', false);
+SELECT count(*) FROM canary_workspaces();
+RESET ROLE;
+DROP EXTENSION update_tier CASCADE;
+DROP OWNED BY regress_erin CASCADE;
+DROP ROLE regress_erin;
