@@ -49,6 +49,7 @@ end_run() {
 	local process name left turn place
 	trap '' INT TERM HUP
 	set +e
+	[ -n "$RUN" ] || exit "$1"
 	for ((turn = 0; turn < 13; turn++)); do
 		left=$(run_processes | sort -u)
 		[ -n "$left" ] || break
@@ -90,12 +91,13 @@ begin_run() {
 		exec sudo env ${TMPDIR:+"TMPDIR=$TMPDIR"} ${PG_MAJOR:+"PG_MAJOR=$PG_MAJOR"} ${PG_CONFIG:+"PG_CONFIG=$PG_CONFIG"} \
 			"CHROOTS=$CHROOTS" bash -eu "$COMMAND" "$@"
 	fi
-	base=$(temporary_base)
-	RUN=$(mktemp -d "$base/update_tier.XXXXXX")
+	RUN=
 	CHILD=none
 	trap 'end_run 129' HUP
 	trap 'end_run 130' INT
 	trap 'end_run 143' TERM
+	base=$(temporary_base)
+	RUN=$(mktemp -d "$base/update_tier.XXXXXX")
 	chmod 755 "$RUN"
 	if unshare --mount --ipc true 2>/dev/null; then apart+=(unshare --mount --ipc); fi
 	UPDATE_TIER_RUN=$RUN TMPDIR=$RUN setsid "${apart[@]}" bash -eu "$COMMAND" "$@" &
