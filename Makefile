@@ -36,6 +36,7 @@ REGRESS = \
 	adopt_check \
 	adopt_enum \
 	adopt_collation \
+	backfill \
 	migration \
 	attach_refuse \
 	attach_hostile \
@@ -55,6 +56,7 @@ REGRESS = \
 	work_mem \
 	survive \
 	citus_worker \
+	citus_table \
 	privileges \
 	owners_code \
 	row_security \
@@ -90,6 +92,7 @@ ISOLATION = \
 	attach_attach \
 	attach_late \
 	attach_timeout \
+	attach_index_build \
 	attach_writer \
 	set_update_tier \
 	record_other_table \

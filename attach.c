@@ -28,11 +28,12 @@
  * ours may run, or it could store anything in it.  What else runs for a table
  * runs as its owner, see become_table_owner().
  *
- * Locks, in this order: update_tier.attached (so that two calls take turns;
- * it conflicts with nobody who reads), then the table: SHARE UPDATE
- * EXCLUSIVE to look (it conflicts with itself and all DDL, so what was seen
- * stays true, and with no reader or writer), then ACCESS EXCLUSIVE if
- * there is a column to change.
+ * Locks: ACCESS SHARE on the table to look; it is given back, and a call that
+ * finds nothing to change ends there.  Else, in this order: update_tier.attached
+ * (so that two calls take turns; it conflicts with nobody who reads), then the
+ * table: SHARE UPDATE EXCLUSIVE to look again (it conflicts with itself and all
+ * DDL, so what was seen stays true, and with no reader or writer), then ACCESS
+ * EXCLUSIVE if there is a column to change.
  *
  *-------------------------------------------------------------------------
  */
@@ -58,6 +59,7 @@
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "commands/defrem.h"
+#include "commands/progress.h"
 #include "commands/tablecmds.h"
 #include "commands/trigger.h"
 #include "lib/stringinfo.h"
@@ -70,6 +72,7 @@
 #include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/array.h"
+#include "utils/backend_status.h"
 #include "utils/builtins.h"
 #include "utils/catcache.h"
 #include "utils/fmgroids.h"
@@ -89,6 +92,9 @@ PG_FUNCTION_INFO_V1(update_tier_detach);
 
 /* How many of the values that are no tier an error shows. */
 #define BAD_VALUES_SHOWN 5
+
+/* From how many NULLs on a NOTICE says that setting them takes a while. */
+#define MANY_NULLS 10000
 
 /* Conditions on a table's rows, in canonical form (see condition.c). */
 #define IS_CANARY "(" TIER_COLUMN " = 'canary')"
@@ -143,15 +149,8 @@ run(const char *fmt, ...)
 	return SPI_processed;
 }
 
-/*
- * Act as the owner of a table that somebody else attaches or detaches.  What
- * the owner has hung on the table runs then: triggers, functions in indexes
- * and CHECKs, also those that the planner folds into constants.  It must not
- * run with the rights of a superuser who creates the extension.  The model is
- * what the server does for REINDEX and REFRESH MATERIALIZED VIEW.
- */
-static Identity
-become_table_owner(Oid relid)
+static Oid
+table_owner(Oid relid)
 {
 	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
 	Oid		  owner;
@@ -160,8 +159,24 @@ become_table_owner(Oid relid)
 		elog(ERROR, "cache lookup failed for relation %u", relid);
 	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
 	ReleaseSysCache(tuple);
+	return owner;
+}
 
-	return become(owner, owner == GetUserId() ? 0 : SECURITY_RESTRICTED_OPERATION);
+/*
+ * Act as the owner of a table that somebody else attaches or detaches.  What
+ * the owner has hung on the table runs then: triggers, functions in indexes
+ * and CHECKs, also those that the planner folds into constants.  It must not
+ * run with the rights of a superuser who creates the extension.  The model is
+ * what the server does for REINDEX and REFRESH MATERIALIZED VIEW; and for foreign
+ * keys, as every row counts, also one that FORCE ROW LEVEL SECURITY hides from
+ * the owner.
+ */
+static Identity
+become_table_owner(Oid relid)
+{
+	Oid owner = table_owner(relid);
+
+	return become(owner, SECURITY_NOFORCE_RLS | (owner == GetUserId() ? 0 : SECURITY_RESTRICTED_OPERATION));
 }
 
 static Oid
@@ -181,6 +196,26 @@ static char *
 domain_name(Oid domain)
 {
 	return format_type_extended(domain, -1, FORMAT_TYPE_FORCE_QUALIFY);
+}
+
+/*
+ * mark_constraint
+ *		Mark a CHECK as checked against the values there are, or not, without a
+ *		look at them.
+ */
+static void
+mark_constraint(Oid constraint, bool validated)
+{
+	Relation  catalog = table_open(ConstraintRelationId, RowExclusiveLock);
+	HeapTuple tuple = SearchSysCacheCopy1(CONSTROID, ObjectIdGetDatum(constraint));
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for constraint %u", constraint);
+	((Form_pg_constraint) GETSTRUCT(tuple))->convalidated = validated;
+	CatalogTupleUpdate(catalog, &tuple->t_self, tuple);
+	heap_freetuple(tuple);
+	table_close(catalog, RowExclusiveLock);
+	CommandCounterIncrement();
 }
 
 /*
@@ -207,6 +242,13 @@ constrain_domain(Oid domain)
 		" CHECK (" MACHINERY_SCHEMA ".is_valid(VALUE)) NOT VALID",
 		domain_name(domain));
 	become_again(caller);
+
+	/*
+	 * NOT VALID spares the scan of every table with such a column.  It would
+	 * find nothing: the values of the column that has become one are known to be
+	 * tiers, and the others have been under the constraint all the time.
+	 */
+	mark_constraint(get_domain_constraint_oid(domain, DOMAIN_CONSTRAINT, false), true);
 }
 
 /*
@@ -661,23 +703,15 @@ collect_valid(Relation catalog, HeapTuple tuple, AttrNumber tier_column, void *a
 static void
 mark_checks(List *checks, bool validated)
 {
-	Relation  catalog = table_open(ConstraintRelationId, RowExclusiveLock);
 	ListCell *lc;
 
 	foreach(lc, checks)
 	{
 		TierCheck *check = (TierCheck *) lfirst(lc);
-		Oid		   oid = get_relation_constraint_oid(check->relid, check->name, false);
-		HeapTuple  tuple = SearchSysCacheCopy1(CONSTROID, ObjectIdGetDatum(oid));
 
-		if (!HeapTupleIsValid(tuple))
-			elog(ERROR, "cache lookup failed for constraint %u", oid);
-		((Form_pg_constraint) GETSTRUCT(tuple))->convalidated = validated;
-		CatalogTupleUpdate(catalog, &tuple->t_self, tuple);
-		heap_freetuple(tuple);
+		mark_constraint(get_relation_constraint_oid(check->relid, check->name, false), validated);
 		CacheInvalidateRelcacheByRelid(check->relid);
 	}
-	table_close(catalog, RowExclusiveLock);
 	CommandCounterIncrement();
 }
 
@@ -724,6 +758,117 @@ check_index_functions(Oid relid)
 		index_close(index, AccessShareLock);
 	}
 	table_close(rel, NoLock);
+}
+
+/*
+ * Does the expression compare a value of an enum, or hand it to a function?  It
+ * would find none for text.  A cast to text, or IS NULL, is as good as before.
+ */
+static bool
+needs_enum(Node *node, void *context)
+{
+	List	 *args = NIL;
+	ListCell *lc;
+
+	if (node == NULL)
+		return false;
+	switch (nodeTag(node))
+	{
+		case T_OpExpr:
+		case T_DistinctExpr:
+		case T_NullIfExpr:
+			args = ((OpExpr *) node)->args;
+			break;
+		case T_ScalarArrayOpExpr:
+			args = ((ScalarArrayOpExpr *) node)->args;
+			break;
+		case T_FuncExpr:
+			args = ((FuncExpr *) node)->args;
+			break;
+		case T_RowCompareExpr:
+			args = ((RowCompareExpr *) node)->largs;
+			break;
+		case T_CaseExpr:
+			args = list_make1(((CaseExpr *) node)->arg);
+			break;
+		default:
+			break;
+	}
+	foreach(lc, args)
+	{
+		if (lfirst(lc) != NULL && type_is_enum(getBaseType(exprType((Node *) lfirst(lc)))))
+			return true;
+	}
+	return expression_tree_walker(node, needs_enum, context);
+}
+
+/* What stands in the way of another type: names for an error. */
+typedef struct Dependents
+{
+	List		  *droppable; /* names of CHECKs that go anyway */
+	StringInfoData names;
+} Dependents;
+
+static void
+add_dependent(Dependents *found, const char *kind, const char *name)
+{
+	appendStringInfo(&found->names, "%s%s \"%s\"", found->names.len > 0 ? ", " : "", kind, name);
+}
+
+static void
+collect_enum_check(Relation catalog, HeapTuple tuple, AttrNumber tier_column, void *arg)
+{
+	Dependents *found = (Dependents *) arg;
+	char	   *name = NameStr(((Form_pg_constraint) GETSTRUCT(tuple))->conname);
+	bool		isnull;
+	ListCell   *lc;
+
+	foreach(lc, found->droppable)
+	{
+		if (strcmp((char *) lfirst(lc), name) == 0)
+			return;
+	}
+	if (needs_enum(stringToNode(TextDatumGetCString(heap_getattr(tuple, Anum_pg_constraint_conbin,
+																 RelationGetDescr(catalog), &isnull))),
+				   NULL))
+		add_dependent(found, "check constraint", pstrdup(name));
+}
+
+/*
+ * Refuse to make a text of an enum that CHECKs or indexes compare as one; of the
+ * former not those that go with the conversion.
+ */
+static void
+check_enum_dependents(Oid relid, List *droppable)
+{
+	Dependents found = { .droppable = droppable };
+	Relation   rel = table_open(relid, NoLock);
+	int		   tier = get_attnum(relid, TIER_COLUMN) - FirstLowInvalidHeapAttributeNumber;
+	ListCell  *lc;
+
+	initStringInfo(&found.names);
+	visit_checks(relid, collect_enum_check, &found);
+	foreach(lc, RelationGetIndexList(rel))
+	{
+		Relation   index = index_open(lfirst_oid(lc), AccessShareLock);
+		List	  *parts = list_concat_copy(RelationGetIndexExpressions(index),
+											RelationGetIndexPredicate(index));
+		Bitmapset *columns = NULL;
+
+		pull_varattnos((Node *) parts, 1, &columns);
+		if (bms_is_member(tier, columns) && needs_enum((Node *) parts, NULL))
+			add_dependent(&found, "index", RelationGetRelationName(index));
+		index_close(index, AccessShareLock);
+	}
+	table_close(rel, NoLock);
+
+	if (found.names.len > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot convert column \"%s\" of \"%s\" from an enum while something compares it as one",
+						TIER_COLUMN, get_rel_name(relid)),
+				 errdetail("In the way: %s.", found.names.data),
+				 errhint("Drop what is named, attach the table, and create it again. Nothing has been changed.")));
 }
 
 /*
@@ -1018,6 +1163,8 @@ make_column(Oid relid, ColumnForm form, Oid domain)
 	if (!vouched_for)
 		check_values(table, get_rel_name(relid), form);
 
+	if (form == COLUMN_ENUM)
+		check_enum_dependents(relid, checks.names);
 	if (form != COLUMN_ATTACHED)
 	{
 		foreach(lc, checks.names)
@@ -1039,6 +1186,11 @@ make_column(Oid relid, ColumnForm form, Oid domain)
 	 * Only now, with the constraint back: the table's triggers hear of this,
 	 * and may write what they like.
 	 */
+	if (nullable && run("SELECT FROM %s WHERE " TIER_COLUMN " IS NULL LIMIT %d", table, MANY_NULLS) == MANY_NULLS)
+		ereport(NOTICE,
+				(errmsg("setting %d or more rows of \"%s\" from NULL to \"%s\", while nobody else can use the table",
+						MANY_NULLS, get_rel_name(relid), tier_names[DEFAULT_TIER]),
+				 errhint("To keep the table in use, cancel, and set them in batches first; see \"A large table\" in doc/operations.md.")));
 	if (nullable)
 		run("UPDATE %s SET " TIER_COLUMN " = '%s' WHERE " TIER_COLUMN " IS NULL",
 			table, tier_names[DEFAULT_TIER]);
@@ -1090,6 +1242,14 @@ make_audit(Oid relid, bool wanted)
 	AtEOXact_GUC(false, nest_level);
 }
 
+static void
+refuse_dropped(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("extension \"%s\" has been dropped", MACHINERY_SCHEMA)));
+}
+
 /*
  * Lock update_tier.attached.  Who waits here behind DROP EXTENSION finds it
  * gone.
@@ -1102,63 +1262,105 @@ lock_attached(void)
 	if (OidIsValid(attached_oid))
 		LockRelationOid(attached_oid, ShareRowExclusiveLock);
 	if (!OidIsValid(attached_oid) || attached_table_oid() != attached_oid)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("extension \"%s\" has been dropped", MACHINERY_SCHEMA)));
+		refuse_dropped();
 	return attached_oid;
 }
 
-static void
-attach(Oid relid, const char *live_when_text, bool create_index, bool audit)
+/* What attach() found, and what it has to change. */
+typedef struct Findings
 {
-	Oid			attached_oid;
-	Oid			domain;
-	AttachedRow old;
-	Relation	rel;
-	AttrNumber	attnum;
+	AttachedRow old; /* what was attached before */
+	char	   *live_when;
 	ColumnForm	form;
-	char	   *live_when = NULL;
-	List	   *outdated;
-	bool		has_index;
 	bool		column_is_right;
-	Identity	caller;
-	ListCell   *lc;
+	bool		has_index;
+	List	   *outdated; /* indexes that have to go */
+	bool		has_audit;
+} Findings;
 
-	PreventCommandIfReadOnly("update_tier.attach()");
-
-	/* Before any lock: who may not attach a table must not block it either. */
-	check_owner(relid);
-
-	/*
-	 * SHARE ROW EXCLUSIVE conflicts with itself and with writers: of two
-	 * calls one waits here, and then sees what the other has done.
-	 */
-	attached_oid = lock_attached();
-	old = attached_row(attached_oid);
-	domain = tier_domain_oid();
-
-	LockRelationOid(relid, ShareUpdateExclusiveLock);
-	check_owner(relid); /* what it was before the lock may be gone */
-
-	if (OidIsValid(old.relid) && old.relid != relid && qualified_name(old.relid) != NULL)
+/* A database has one workspaces table. */
+static void
+refuse_second_table(Oid relid, const AttachedRow *old)
+{
+	if (OidIsValid(old->relid) && old->relid != relid && qualified_name(old->relid) != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("cannot attach \"%s\": another workspaces table is attached",
 						get_rel_name(relid)),
 				 errdetail("Table %s is attached, and a database has one workspaces table.",
-						   qualified_name(old.relid)),
+						   qualified_name(old->relid)),
 				 errhint("Detach that one first with update_tier.detach().")));
+}
 
-	SPI_connect();
+/*
+ * Does another session build an index of the table, or of a partition of it,
+ * concurrently?  It waits for every transaction that is as old as ours, so we
+ * must not wait for it.
+ */
+static bool
+is_index_being_built(Oid relid)
+{
+	List *tables = find_all_inheritors(relid, NoLock, NULL);
+
+	pgstat_clear_backend_activity_snapshot();
+	for (int i = 1; i <= pgstat_fetch_stat_numbackends(); i++)
+	{
+		const PgBackendStatus *backend = &local_backend_entry(i)->backendStatus;
+		int64				   command = backend->st_progress_param[PROGRESS_CREATEIDX_COMMAND];
+
+		if (backend->st_progress_command == PROGRESS_COMMAND_CREATE_INDEX &&
+			backend->st_databaseid == MyDatabaseId &&
+			(command == PROGRESS_CREATEIDX_COMMAND_CREATE_CONCURRENTLY ||
+			 command == PROGRESS_CREATEIDX_COMMAND_REINDEX_CONCURRENTLY) &&
+			list_member_oid(tables, backend->st_progress_command_target))
+			return true;
+	}
+	return false;
+}
+
+/* Not those that somebody is building at this moment. */
+static List *
+without_invalid(List *indexes)
+{
+	ListCell *lc;
+
+	foreach(lc, indexes)
+	{
+		if (!get_index_isvalid(lfirst_oid(lc)))
+			indexes = foreach_delete_current(indexes, lc);
+	}
+	return indexes;
+}
+
+/*
+ * Look at the table, and refuse what cannot be attached.  The caller holds a
+ * lock on it.
+ */
+static Findings
+look(Oid relid, const char *live_when_text)
+{
+	Findings   found = { 0 };
+	Oid		   attached_oid = attached_table_oid();
+	Identity   caller;
+	Relation   rel;
+	AttrNumber attnum;
+
+	check_owner(relid); /* what it was before the lock may be gone */
+	if (!OidIsValid(attached_oid))
+		refuse_dropped();
+	found.old = attached_row(attached_oid);
+	refuse_second_table(relid, &found.old);
+
 	caller = become_table_owner(relid);
-
 	rel = relation_open(relid, NoLock);
 	check_relation(rel);
-	form = check_tier_column(rel, domain, &attnum);
+	found.form = check_tier_column(rel, tier_domain_oid(), &attnum);
 	if (live_when_text != NULL)
-		live_when = condition_canonical(rel, live_when_text);
-	has_index = find_index(rel, form, live_when, &old, &outdated);
-	column_is_right = form == COLUMN_ATTACHED &&
+		found.live_when = condition_canonical(rel, live_when_text);
+	found.has_index = find_index(rel, found.form, found.live_when, &found.old, &found.outdated);
+	if (found.outdated != NIL && is_index_being_built(relid))
+		found.outdated = without_invalid(found.outdated);
+	found.column_is_right = found.form == COLUMN_ATTACHED &&
 		TupleDescAttr(RelationGetDescr(rel), attnum - 1)->attnotnull &&
 		default_is_production(rel, attnum);
 
@@ -1166,24 +1368,129 @@ attach(Oid relid, const char *live_when_text, bool create_index, bool audit)
 	 * A query of this session that is being planned or run, and calls a function
 	 * that calls us, knows the indexes already.  For a column the server checks.
 	 */
-	if (outdated != NIL && rel->rd_refcnt > 1)
+	if (found.outdated != NIL && rel->rd_refcnt > 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_IN_USE),
 				 errmsg("cannot attach \"%s\" because it is being used by active queries in this session",
 						RelationGetRelationName(rel))));
 	relation_close(rel, NoLock);
+	become_again(caller);
+	found.has_audit = has_audit_trigger(relid);
+	return found;
+}
+
+/*
+ * A child of the table whose owner is another one than the table's, as whom we
+ * act; InvalidOid: there is none.
+ */
+static Oid
+foreign_child(Oid relid)
+{
+	Oid		  owner = table_owner(relid);
+	ListCell *lc;
+
+	foreach(lc, find_all_inheritors(relid, NoLock, NULL))
+	{
+		if (!relation_is_owned(lfirst_oid(lc), owner))
+			return lfirst_oid(lc);
+	}
+	return InvalidOid;
+}
+
+static char *
+foreign_child_detail(Oid relid, Oid child)
+{
+	return psprintf("attach acts as the owner of \"%s\", %s, who does not own %s.",
+					get_rel_name(relid), GetUserNameFromId(table_owner(relid), false), qualified_name(child));
+}
+
+static char *
+foreign_child_hint(Oid relid, Oid child)
+{
+	return psprintf("Give it the same owner: ALTER TABLE %s OWNER TO %s.", qualified_name(child),
+					quote_identifier(GetUserNameFromId(table_owner(relid), false)));
+}
+
+/* What is done to the table is done to its children, too. */
+static void
+check_children(Oid relid)
+{
+	Oid child = foreign_child(relid);
+
+	if (OidIsValid(child))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("cannot attach \"%s\": its child \"%s\" has another owner",
+						get_rel_name(relid), get_rel_name(child)),
+				 errdetail("%s", foreign_child_detail(relid, child)),
+				 errhint("%s", foreign_child_hint(relid, child))));
+}
+
+static bool
+is_remembered(Oid relid, const Findings *found)
+{
+	const char *before = found->old.live_when;
+
+	if (found->old.relid != relid || (found->live_when == NULL) != (before == NULL))
+		return false;
+	return before == NULL || strcmp(found->live_when, before) == 0;
+}
+
+static void
+attach(Oid relid, const char *live_when_text, bool create_index, bool audit)
+{
+	Findings  found;
+	Identity  caller;
+	ListCell *lc;
+
+	PreventCommandIfReadOnly("update_tier.attach()");
+
+	/* Before any lock: who may not attach a table must not block it either. */
+	check_owner(relid);
+
+	/*
+	 * First see whether there is anything to do, as a reader would, which blocks
+	 * nobody: not a build of an index, nor a vacuum.  The lock goes again, or two
+	 * calls that hold it would wait for each other.
+	 */
+	LockRelationOid(relid, AccessShareLock);
+	found = look(relid, live_when_text);
+	UnlockRelationOid(relid, AccessShareLock);
+	if (found.column_is_right && found.outdated == NIL && (found.has_index || !create_index) &&
+		found.has_audit == audit && is_remembered(relid, &found))
+		return;
+
+	/*
+	 * SHARE ROW EXCLUSIVE conflicts with itself and with writers: of two
+	 * calls one waits here, and then sees what the other has done.
+	 */
+	lock_attached();
+	check_owner(relid);
+	check_children(relid);
+	if (is_index_being_built(relid))
+		ereport(ERROR,
+				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+				 errmsg("cannot attach \"%s\" while an index of it is built concurrently", get_rel_name(relid)),
+				 errdetail("The build waits for transactions such as this one, which would have to wait for the build."),
+				 errhint("Attach again once the build has ended. Nothing has been changed.")));
+
+	LockRelationOid(relid, ShareUpdateExclusiveLock);
+	found = look(relid, live_when_text);
+
+	SPI_connect();
+	caller = become_table_owner(relid);
 
 	/*
 	 * An index on the column would be built anew with the column's type, in
 	 * vain; and without create_index there must be none of that name in the
 	 * way of the one that you build.
 	 */
-	if (!column_is_right || outdated != NIL)
+	if (!found.column_is_right || found.outdated != NIL)
 		LockRelationOid(relid, AccessExclusiveLock);
-	foreach(lc, outdated)
+	foreach(lc, found.outdated)
 		run("DROP INDEX %s", qualified_name(lfirst_oid(lc)));
-	if (!column_is_right)
-		make_column(relid, form, domain);
+	if (!found.column_is_right)
+		make_column(relid, found.form, tier_domain_oid());
 	make_audit(relid, audit);
 
 	/*
@@ -1191,17 +1498,15 @@ attach(Oid relid, const char *live_when_text, bool create_index, bool audit)
 	 * the owner is not.  The index has nobody's code in it.
 	 */
 	become_again(caller);
-	if (create_index && !has_index)
-		build_index(relid, live_when);
+	if (create_index && !found.has_index)
+		build_index(relid, found.live_when);
 
-	if (old.relid != relid ||
-		(live_when == NULL) != (old.live_when == NULL) ||
-		(live_when != NULL && strcmp(live_when, old.live_when) != 0))
-		remember(relid, live_when);
-	if (old.relid == relid && live_when == NULL && old.live_when != NULL)
+	if (!is_remembered(relid, &found))
+		remember(relid, found.live_when);
+	if (found.old.relid == relid && found.live_when == NULL && found.old.live_when != NULL)
 		ereport(NOTICE,
 				(errmsg("every row of \"%s\" counts as a live workspace now", get_rel_name(relid)),
-				 errdetail("The condition was: %s.", old.live_when),
+				 errdetail("The condition was: %s.", found.old.live_when),
 				 errhint("Give it again to keep it: live_when is NULL unless you do.")));
 
 	SPI_finish();
@@ -1249,6 +1554,59 @@ could_be_workspaces(Oid relid)
 		id != InvalidAttrNumber && get_atttype(relid, id) == UUIDOID;
 }
 
+/* Why the table is not attached: what stands in the NOTICE. */
+typedef struct LeftAlone
+{
+	const char *message;
+	const char *detail; /* or NULL */
+	const char *hint;
+} LeftAlone;
+
+/*
+ * May the install script attach the relation of that name, if there is one?  What
+ * it must leave alone is no reason not to install.
+ */
+static bool
+may_attach_at_install(NullableDatum table, LeftAlone *why)
+{
+	Oid relid = table.isnull ? InvalidOid : DatumGetObjectId(table.value);
+	Oid child;
+
+	*why = (LeftAlone){
+		.message = "no table \"workspaces\" to attach",
+		.hint = "Attach your table with SELECT update_tier.attach('your_table')."
+	};
+	if (!OidIsValid(relid))
+		return false;
+	if (!could_be_workspaces(relid))
+	{
+		why->detail = "There is a relation of that name, but it is no table with a column \"" ID_COLUMN "\" of type uuid.";
+		return false;
+	}
+
+	why->message = "table \"workspaces\" is left alone";
+	why->hint = "Attach it with SELECT update_tier.attach('workspaces').";
+	if (node_is_worker())
+	{
+		why->detail = "This is a Citus worker: the table that counts is the one of the coordinator.";
+		why->hint = "Attach it there with SELECT update_tier.attach('workspaces').";
+		return false;
+	}
+	if (is_distributed(relid))
+	{
+		why->detail = "Citus distributes it, and would run this script on its workers, too.";
+		return false;
+	}
+	child = foreign_child(relid);
+	if (OidIsValid(child))
+	{
+		why->detail = foreign_child_detail(relid, child);
+		why->hint = psprintf("%s Then attach it with SELECT update_tier.attach('workspaces').", foreign_child_hint(relid, child));
+		return false;
+	}
+	return true;
+}
+
 /*
  * Called once, by the install script: attach "workspaces", if it is there.
  *
@@ -1258,10 +1616,10 @@ could_be_workspaces(Oid relid)
 Datum
 update_tier_attach_at_install(PG_FUNCTION_ARGS)
 {
-	int nest_level;
+	LeftAlone why;
+	int		  nest_level;
 
-	/* Something else may bear the name: that is no reason not to install. */
-	if (!PG_ARGISNULL(0) && could_be_workspaces(PG_GETARG_OID(0)))
+	if (may_attach_at_install(fcinfo->args[0], &why))
 	{
 		attach(PG_GETARG_OID(0), NULL, true, true);
 		PG_RETURN_VOID();
@@ -1272,10 +1630,9 @@ update_tier_attach_at_install(PG_FUNCTION_ARGS)
 							 GetConfigOptionResetString("client_min_messages"),
 							 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	ereport(NOTICE,
-			(errmsg("no table \"workspaces\" to attach"),
-			 PG_ARGISNULL(0) ? 0 :
-							   errdetail("There is a relation of that name, but it is no table with a column \"%s\" of type uuid.", ID_COLUMN),
-			 errhint("Attach your table with SELECT update_tier.attach('your_table').")));
+			(errmsg("%s", why.message),
+			 why.detail ? errdetail("%s", why.detail) : 0,
+			 errhint("%s", why.hint)));
 	AtEOXact_GUC(false, nest_level);
 	PG_RETURN_VOID();
 }

@@ -8,7 +8,8 @@
  * would look open.  So every function that reads our tables asks first.
  *
  * Citus is not linked to.  Its catalog pg_dist_local_group says in which group
- * of nodes a node is: the coordinator is in group 0, a worker is not.
+ * of nodes a node is: the coordinator is in group 0, a worker is not.  Its catalog
+ * pg_dist_partition has a row for each table that it distributes.
  *
  *-------------------------------------------------------------------------
  */
@@ -28,6 +29,8 @@
 #define CITUS_LOCAL_GROUP		"pg_dist_local_group"
 #define CITUS_GROUP_COLUMN		"groupid"
 #define CITUS_COORDINATOR_GROUP 0
+#define CITUS_TABLES			"pg_dist_partition"
+#define CITUS_TABLE_COLUMN		"logicalrelid"
 
 /*
  * What this session knows.  Citus announces a change of a node's group as a
@@ -57,34 +60,37 @@ name_changed(Datum arg, int cacheid, uint32 hashvalue)
 	node.valid = false;
 }
 
-/* Does the catalog put this node in a group other than the coordinator's? */
+/*
+ * Is there a row in a catalog of Citus whose column is, or is not, a value of four
+ * bytes?  None where there is no such catalog or column.
+ */
 static bool
-read_is_worker(Oid catalog)
+has_row(Oid catalog, const char *column, Oid type, bool is, uint32 wanted)
 {
-	Relation	rel = try_relation_open(catalog, AccessShareLock);
+	Relation	rel = OidIsValid(catalog) ? try_relation_open(catalog, AccessShareLock) : NULL;
 	AttrNumber	attnum;
 	SysScanDesc scan;
 	HeapTuple	tuple;
-	bool		is_worker = false;
+	bool		found = false;
 
-	if (rel == NULL) /* dropped while we waited */
+	if (rel == NULL) /* dropped while we waited, perhaps */
 		return false;
-	attnum = get_attnum(catalog, CITUS_GROUP_COLUMN);
-	if (attnum != InvalidAttrNumber && get_atttype(catalog, attnum) == INT4OID)
+	attnum = get_attnum(catalog, column);
+	if (attnum != InvalidAttrNumber && get_atttype(catalog, attnum) == type)
 	{
 		scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
 		while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 		{
 			bool  isnull;
-			Datum group = heap_getattr(tuple, attnum, RelationGetDescr(rel), &isnull);
+			Datum value = heap_getattr(tuple, attnum, RelationGetDescr(rel), &isnull);
 
-			if (!isnull && DatumGetInt32(group) != CITUS_COORDINATOR_GROUP)
-				is_worker = true;
+			if (!isnull && (DatumGetUInt32(value) == wanted) == is)
+				found = true;
 		}
 		systable_endscan(scan);
 	}
 	relation_close(rel, AccessShareLock);
-	return is_worker;
+	return found;
 }
 
 /*
@@ -111,11 +117,22 @@ node_is_worker(void)
 
 	heard_before = node.changes_heard;
 	catalog = get_relname_relid(CITUS_LOCAL_GROUP, PG_CATALOG_NAMESPACE);
-	is_worker = OidIsValid(catalog) && read_is_worker(catalog);
+	is_worker = has_row(catalog, CITUS_GROUP_COLUMN, INT4OID, false, CITUS_COORDINATOR_GROUP);
 	node.catalog = catalog;
 	node.is_worker = is_worker;
 	node.valid = (node.changes_heard == heard_before);
 	return is_worker;
+}
+
+/*
+ * is_distributed
+ *		Does Citus keep the rows of this table elsewhere, or copies of them?
+ */
+bool
+is_distributed(Oid relid)
+{
+	return has_row(get_relname_relid(CITUS_TABLES, PG_CATALOG_NAMESPACE), CITUS_TABLE_COLUMN,
+				   REGCLASSOID, true, relid);
 }
 
 /*

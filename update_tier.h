@@ -88,6 +88,12 @@ extern bool	 phase_open(Phase phase, Tier tier);
 #endif
 
 #if PG_VERSION_NUM < 160000
+#define local_backend_entry(n) pgstat_fetch_stat_local_beentry(n)
+#else
+#define local_backend_entry(n) pgstat_get_local_beentry_by_index(n)
+#endif
+
+#if PG_VERSION_NUM < 160000
 #define relation_is_owned(relid, role) pg_class_ownercheck(relid, role)
 #else
 #define relation_is_owned(relid, role) object_ownercheck(RelationRelationId, relid, role)
@@ -124,6 +130,7 @@ extern char *clipped(const char *value);
 /* ---- node.c: is this the node that holds the extension's rows? ---- */
 
 extern bool node_is_worker(void);
+extern bool is_distributed(Oid relid);
 extern void require_own_tables(FunctionCallInfo fcinfo);
 
 /* ---- workspaces.c: the attached table ---- */

@@ -35,5 +35,29 @@ SELECT update_tier.attach('w');
 \d w
 DROP TABLE w;
 DROP TYPE tier_enum;
+
+-- What compares the column as an enum is in the way: it is named, and nothing is
+-- changed.  A cast to text and IS NOT NULL are not, nor is a CHECK that says no
+-- more than the domain does.
+CREATE TYPE tier_enum AS ENUM ('canary', 'production');
+CREATE TABLE w (id uuid PRIMARY KEY, n integer, update_tier tier_enum NOT NULL DEFAULT 'production',
+    CONSTRAINT known CHECK (update_tier IN ('canary', 'production')),
+    CONSTRAINT set CHECK (update_tier IS NOT NULL),
+    CONSTRAINT spelt CHECK (update_tier::text <> 'beta'),
+    CONSTRAINT few_canaries CHECK (update_tier <> 'canary' OR n < 10),
+    CONSTRAINT ordered CHECK (CASE update_tier WHEN 'canary' THEN n > 0 ELSE true END));
+CREATE INDEX w_canaries ON w (n) WHERE update_tier = 'canary';
+CREATE INDEX w_is_canary ON w ((update_tier = 'canary'));
+CREATE INDEX w_tier ON w (update_tier);
+INSERT INTO w VALUES (gen_random_uuid(), 1, 'canary');
+SELECT update_tier.attach('w');
+\echo :LAST_ERROR_SQLSTATE
+ALTER TABLE w DROP CONSTRAINT few_canaries, DROP CONSTRAINT ordered;
+SELECT update_tier.attach('w');
+DROP INDEX w_canaries, w_is_canary;
+SELECT update_tier.attach('w');
+\d w
+DROP TABLE w;
+DROP TYPE tier_enum;
 SELECT update_tier.detach();
 DROP EXTENSION update_tier;

@@ -38,8 +38,8 @@ DELETE FROM workspaces WHERE update_tier <> 'canary';
 CREATE EXTENSION update_tier;
 SELECT update_tier, count(*) FROM workspaces GROUP BY 1 ORDER BY 1;
 
--- Rows hidden by row-level security count, too: a caller who cannot see them
--- all learns that instead of a wrong answer.
+-- Rows hidden by row-level security count, too, as for a foreign key; also those
+-- that FORCE hides from the owner.
 SELECT update_tier.detach();
 CREATE ROLE regress_owner;
 GRANT CREATE ON SCHEMA public TO regress_owner;

@@ -83,4 +83,28 @@ SELECT * FROM canary_workspaces();
 SELECT format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = 'w_child'::regclass AND attname = 'update_tier';
 DROP TABLE w CASCADE;
 SELECT update_tier.detach();
+
+-- A partition of another owner: attach acts as the owner of the table, who may
+-- not alter it.
+CREATE ROLE regress_table;
+CREATE ROLE regress_partition;
+CREATE TABLE workspaces (id uuid PRIMARY KEY) PARTITION BY HASH (id);
+CREATE TABLE workspaces_0 PARTITION OF workspaces FOR VALUES WITH (MODULUS 1, REMAINDER 0);
+ALTER TABLE workspaces OWNER TO regress_table;
+ALTER TABLE workspaces_0 OWNER TO regress_partition;
+SELECT update_tier.attach('workspaces');
+\echo :LAST_ERROR_SQLSTATE
+-- At install that is no reason to fail.
+DROP EXTENSION update_tier;
+CREATE EXTENSION update_tier;
+SELECT count(*) AS attached FROM update_tier.attached;
+SELECT count(*) AS columns FROM pg_attribute WHERE attrelid = 'workspaces'::regclass AND attname = 'update_tier';
+ALTER TABLE public.workspaces_0 OWNER TO regress_table;
+SELECT update_tier.attach('workspaces');
+-- Where there is nothing to change nobody's rights are needed.
+ALTER TABLE public.workspaces_0 OWNER TO regress_partition;
+SELECT update_tier.attach('workspaces');
+DROP TABLE workspaces;
+DROP ROLE regress_table, regress_partition;
+SELECT update_tier.detach();
 DROP EXTENSION update_tier;

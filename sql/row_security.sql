@@ -52,6 +52,32 @@ DROP POLICY see_all ON workspaces;
 DROP POLICY change_own ON workspaces;
 DROP POLICY no_canaries ON workspaces;
 SELECT update_tier.detach();
+
+-- A column is adopted, and its NULLs are set, whatever a policy hides: also from
+-- the owner, and whoever attaches.
+CREATE ROLE regress_forced;
+GRANT CREATE ON SCHEMA public TO regress_forced;
+CREATE TABLE forced (id uuid PRIMARY KEY, tenant text NOT NULL, update_tier text);
+INSERT INTO forced SELECT ('00000000-0000-0000-0000-' || lpad(n::text, 12, '0'))::uuid, 'somebody', CASE n WHEN 1 THEN 'canary' END
+  FROM generate_series(1, 3) AS n;
+ALTER TABLE forced OWNER TO regress_forced;
+ALTER TABLE forced ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY nobody ON forced USING (tenant = 'nobody');
+BEGIN;
+SET LOCAL ROLE regress_forced;
+SELECT count(*) AS seen_by_the_owner FROM forced;
+SELECT update_tier.attach('forced');
+RESET ROLE;
+SELECT update_tier, count(*) FROM forced GROUP BY 1 ORDER BY 1;
+ROLLBACK;
+SELECT update_tier.attach('forced');
+SELECT update_tier, count(*) FROM forced GROUP BY 1 ORDER BY 1;
+SELECT relforcerowsecurity FROM pg_class WHERE oid = 'forced'::regclass;
+SELECT update_tier.detach();
+DROP TABLE forced;
+DROP OWNED BY regress_forced;
+DROP ROLE regress_forced;
+
 DROP EXTENSION update_tier;
 DROP TABLE workspaces;
 DROP ROLE regress_even, regress_odd;

@@ -67,7 +67,7 @@ my $catalog = q{
 	       obj_description(objid, classid::regclass::name) AS description,
 	       (SELECT concat(pg_get_functiondef(oid), proacl) FROM pg_proc WHERE oid = objid AND classid = 'pg_proc'::regclass),
 	       (SELECT concat(relacl, pg_get_viewdef(oid)) FROM pg_class WHERE oid = objid AND classid = 'pg_class'::regclass),
-	       (SELECT string_agg(format('%s %s %s %s', attname, format_type(atttypid, atttypmod), attnotnull, col_description(attrelid, attnum)), ', ' ORDER BY attname)
+	       (SELECT string_agg(format('%s %s %s %s', attname, format_type(atttypid, atttypmod), attnotnull, col_description(attrelid, attnum)), ', ' ORDER BY attnum)
 	          FROM pg_attribute WHERE attrelid = objid AND classid = 'pg_class'::regclass AND attnum > 0),
 	       (SELECT string_agg(pg_get_constraintdef(oid), ', ' ORDER BY conname) FROM pg_constraint WHERE conrelid = objid AND classid = 'pg_class'::regclass)
 	  FROM pg_depend WHERE refclassid = 'pg_extension'::regclass AND deptype = 'e'
@@ -92,6 +92,33 @@ for my $script (sort glob "$extension/update_tier--*.sql")
 	$node->safe_psql($db, "ALTER EXTENSION update_tier UPDATE TO '$newest'");
 	is($node->safe_psql($db, $catalog), $fresh, "version $1, updated, is version $newest");
 }
+
+# That sees also where a column is, which C goes by: the same columns, added the
+# other way round, are not the same.
+my %in_order = (one => 'ADD first text, ADD second text', other => 'ADD second text, ADD first text');
+for my $db (keys %in_order)
+{
+	database($db);
+	$node->safe_psql($db, "SET client_min_messages = warning; CREATE EXTENSION update_tier VERSION '$newest'; ALTER TABLE update_tier.rollout $in_order{$db}");
+	$in_order{$db} = $node->safe_psql($db, $catalog);
+}
+isnt($in_order{one}, $in_order{other}, 'the order of columns counts');
+
+# Between installing the files and ALTER EXTENSION UPDATE the new library works
+# with the tables of an older script; and after it, for who still has the old
+# library, the other way round.  Every function, at random.
+for my $version ((map { /update_tier--([^-]+)\.sql$/ ? $1 : () } sort glob "$extension/update_tier--*.sql"), 'next')
+{
+	spew("$extension/update_tier.control", $released =~ s/^(default_version *= *).*/$1'$version'/mr);
+	(my $db = "calls_$version") =~ s/\W/_/g;
+	database($db);
+	my ($status, $out, $err);
+	IPC::Run::run([ 'psql', '-X', '-q', '-d', $node->connstr($db), '-v', 'steps=3000', '-v', 'seed=0.5',
+			'-f', "$FindBin::Bin/../calls.sql" ], '>', \$out, '2>', \$err);
+	is("$out$err", '', "every function on the tables of version $version");
+	is($node->safe_psql($db, 'SELECT count(*) > 20 FROM called WHERE succeeded > 0'), 't', 'and they were called');
+}
+spew("$extension/update_tier.control", $control);
 
 # With data in every phase, and a session that has its plans already.
 database('source');

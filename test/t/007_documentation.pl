@@ -47,7 +47,8 @@ my $reference = slurp_file("$top/doc/reference.md");
 for my $function (sort keys %public)
 {
 	my ($short) = $function =~ /(\w+)$/;
-	like($reference, qr/`[^`]*\b$short\b/, "reference.md: $function");
+	# As code, with its arguments, or in a list of functions that have the same.
+	like($reference, qr/`(?:[\w.]+\.)?$short(?:\(|`)/, "reference.md: $function");
 }
 for (split /\n/, $node->safe_psql(
 		'postgres', q{
@@ -68,13 +69,30 @@ for my $setting (split /\n/, $node->safe_psql('postgres', q{DO $$BEGIN PERFORM u
 {
 	like($reference, qr/^\| `$setting` \|/m, "reference.md: $setting");
 }
-# Every error code that a function's comment names.
+# reference.md has a row for every error code that the C source raises, and for no
+# other; and what a function's comment names is among them.  A code that is only
+# compared with is not raised.
+chomp(my $include = `$ENV{PG_CONFIG} --includedir-server`);
+my %sqlstate = slurp_file("$include/utils/errcodes.h") =~ /^#define (ERRCODE_\w+) MAKE_SQLSTATE\((.*?)\)/mg;
+tr/', //d for values %sqlstate;
+my %raised;
+for my $source (glob "$top/*.c")
+{
+	for my $name (slurp_file($source) =~ /\berrcode\((ERRCODE_\w+)\)/g)
+	{
+		ok($sqlstate{$name}, "$name is an error code of the server") or next;
+		$raised{ $sqlstate{$name} } = 1;
+	}
+}
+my ($table) = $reference =~ /^## Error codes\n(.*?)^## /ms;
+my %listed = map { $_ => 1 } $table =~ /^\| ([0-9A-Z]{5}) \|/mg;
+is_deeply([ sort keys %listed ], [ sort keys %raised ], 'reference.md: every error code that is raised, and no other');
 my $codes = $node->safe_psql('postgres', q{
 	SELECT DISTINCT (regexp_matches(obj_description(objid, 'pg_proc'), '\m([0-9P][0-9A-Z]{4})\M', 'g'))[1]
 	  FROM pg_depend WHERE classid = 'pg_proc'::regclass AND deptype = 'e' AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'update_tier')});
 for my $code (split /\n/, $codes)
 {
-	ok($reference . slurp_file("$top/doc/adopting.md") =~ /\b$code\b/, "reference.md: error $code");
+	ok($listed{$code}, "reference.md: error $code, which a comment names");
 }
 
 # No page speaks of something that is not there.

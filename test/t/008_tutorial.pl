@@ -64,5 +64,25 @@ while ($text =~ /^```sql\n(.*?)^```/gms)
 }
 cmp_ok($n, '>', 5, "operations.md: $n blocks");
 
+# The recipe for many NULLs, where there are many: in batches, and nothing is left
+# for attach to set or to scan.
+my ($recipe) = $text =~ /^```sql\n(ALTER TABLE workspaces ALTER COLUMN update_tier SET DEFAULT.*?)^```/ms;
+ok($recipe, 'operations.md has the recipe');
+$node->safe_psql('postgres', 'CREATE DATABASE nulls');
+$node->safe_psql('nulls', q{
+	CREATE EXTENSION update_tier;
+	CREATE TABLE workspaces (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), update_tier text);
+	INSERT INTO workspaces (update_tier) SELECT CASE WHEN n <= 5 THEN 'canary' END FROM generate_series(1, 25000) AS n});
+my ($status, $said, $err) = $node->psql('nulls', "SET client_min_messages = debug1;\n$recipe");
+is($status, 0, 'the recipe works');
+unlike($err, qr/rows of "workspaces" from NULL/, 'attach has nothing to set');
+unlike((split /SELECT update_tier.attach/, $err)[-1], qr/(verifying|rewriting) table "workspaces"/, 'nor a row to look at');
+is($node->safe_psql('nulls', 'SELECT update_tier, count(*) FROM workspaces GROUP BY 1 ORDER BY 1'),
+	"canary|5\nproduction|24995", 'all rows are set');
+is($node->safe_psql('nulls', q{SELECT count(DISTINCT xmin::text) FROM workspaces WHERE update_tier = 'production'}),
+	3, 'in batches of 10,000');
+is($node->safe_psql('nulls', q{SELECT attnotnull, atttypid::regtype FROM pg_attribute
+	WHERE attrelid = 'workspaces'::regclass AND attname = 'update_tier'}), 't|update_tier', 'and the column is what it has to be');
+
 $node->stop;
 done_testing();
