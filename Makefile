@@ -93,6 +93,7 @@ ISOLATION = \
 	attach_late \
 	attach_timeout \
 	attach_index_build \
+	attach_children \
 	attach_writer \
 	set_update_tier \
 	record_other_table \

@@ -49,6 +49,13 @@ SELECT update_tier.attach('app.environments');
 \d app.environments
 SELECT name, update_tier FROM app.environments ORDER BY name;
 
+-- Another default than production is no default to leave: somebody who did not opt
+-- in would be a canary.
+ALTER TABLE app.environments ALTER COLUMN update_tier SET DEFAULT 'canary';
+SELECT update_tier.attach('app.environments');
+SELECT pg_get_expr(adbin, adrelid) FROM pg_attrdef AS d JOIN pg_attribute AS a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
+ WHERE d.adrelid = 'app.environments'::regclass AND a.attname = 'update_tier';
+
 -- The domain still holds what it held, here and in other tables that use it.
 CREATE TABLE other (tier update_tier);
 INSERT INTO other VALUES ('canery');

@@ -134,6 +134,52 @@ RESET ROLE;
 DROP TABLE workspaces;
 SELECT update_tier.detach();
 
+-- What the owner would have done at the end of the transaction, when it is the
+-- superuser's again, is refused now: by a trigger for the NULLs that are set, and by
+-- a function that the planner folds.
+CREATE TABLE booty (who text);
+GRANT INSERT ON booty TO regress_mallory;
+CREATE EXTENSION IF NOT EXISTS update_tier;
+SET ROLE regress_mallory;
+CREATE FUNCTION late() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO public.booty VALUES (current_user);
+    RETURN NULL;
+END $$;
+CREATE TABLE late_trap (id uuid PRIMARY KEY, update_tier text);
+INSERT INTO late_trap VALUES (gen_random_uuid(), NULL);
+CREATE CONSTRAINT TRIGGER late AFTER UPDATE ON late_trap DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION late();
+RESET ROLE;
+\set SHOW_CONTEXT never
+SELECT update_tier.attach('late_trap');
+\echo :LAST_ERROR_SQLSTATE
+SET ROLE regress_mallory;
+DROP TRIGGER late ON late_trap;
+SELECT update_tier.attach('late_trap');
+CREATE TABLE mine (n integer);
+CREATE CONSTRAINT TRIGGER late AFTER INSERT ON mine DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION late();
+CREATE FUNCTION write_late() RETURNS void LANGUAGE sql AS 'INSERT INTO public.mine VALUES (1)';
+CREATE FUNCTION bait() RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+    IF current_setting('test.bait', true) = 'set' THEN
+        PERFORM public.write_late();
+    END IF;
+    RETURN true;
+END $$;
+CREATE INDEX late_trap_bait ON late_trap (update_tier) WHERE bait();
+RESET ROLE;
+SELECT update_tier.start('late', '1');
+SET test.bait = 'set';
+SELECT count(*) FROM update_tier.claim_batch('late', '1');
+\echo :LAST_ERROR_SQLSTATE
+RESET test.bait;
+\set SHOW_CONTEXT errors
+SELECT * FROM booty;
+SELECT update_tier.abort('late', '1');
+DROP TABLE late_trap, mine, booty;
+DROP FUNCTION bait, write_late, late;
+SELECT update_tier.detach();
+
 -- An index on the column is built anew while the domain is without its
 -- constraint: no function of the owner's runs then, be it a domain's.
 CREATE TABLE loot (tier update_tier);

@@ -39,6 +39,12 @@ CREATE TABLE null_id (id uuid UNIQUE);
 CREATE TABLE plain_id (id uuid NOT NULL);
 CREATE TABLE partial_id (id uuid NOT NULL, live boolean);
 CREATE UNIQUE INDEX ON partial_id (id) WHERE live;
+-- A unique index whose build has failed keeps nothing unique.
+CREATE TABLE invalid_id (id uuid NOT NULL);
+INSERT INTO invalid_id SELECT '00000000-0000-0000-0000-000000000001' FROM generate_series(1, 2);
+\set VERBOSITY terse
+CREATE UNIQUE INDEX CONCURRENTLY invalid_id_key ON invalid_id (id);
+\set VERBOSITY default
 CREATE TABLE wide_id (id uuid NOT NULL, region text NOT NULL, PRIMARY KEY (id, region));
 CREATE TABLE expression_id (id uuid NOT NULL);
 CREATE UNIQUE INDEX ON expression_id ((id::text));
@@ -48,6 +54,7 @@ SELECT update_tier.attach('text_id');
 SELECT update_tier.attach('null_id');
 SELECT update_tier.attach('plain_id');
 SELECT update_tier.attach('partial_id');
+SELECT update_tier.attach('invalid_id');
 SELECT update_tier.attach('wide_id');
 SELECT update_tier.attach('expression_id');
 
@@ -116,7 +123,7 @@ SELECT * FROM update_tier.attached;
 DROP VIEW viewed, w_view;
 DROP MATERIALIZED VIEW w_matview;
 DROP FOREIGN DATA WRAPPER w_fdw CASCADE;
-DROP TABLE w, w_temp, w_parent, no_id, bigint_id, text_id, null_id, plain_id, partial_id, wide_id,
+DROP TABLE w, w_temp, w_parent, no_id, bigint_id, text_id, null_id, plain_id, partial_id, invalid_id, wide_id,
     expression_id, integer_tier, char_tier, array_tier, generated_tier, viewed_tier, named, second;
 DROP FUNCTION sqlstate;
 DROP SEQUENCE w_seq;

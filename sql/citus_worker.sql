@@ -19,6 +19,19 @@ SELECT update_tier.is_open('p', '1', 'canary');
 INSERT INTO pg_catalog.pg_dist_local_group VALUES (0);
 SELECT update_tier.is_open('p', '1', 'canary'), update_tier.explain('p', '1', '00000000-0000-0000-0000-000000000001');
 
+-- Citus tells sessions of a change of its catalog as of one that changes nothing of
+-- its row in pg_class; here a trigger that is switched does so.
+CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+CREATE TRIGGER nothing AFTER DELETE ON pg_catalog.pg_dist_local_group EXECUTE FUNCTION nothing();
+SELECT update_tier.is_open('p', '1', 'canary');
+UPDATE pg_catalog.pg_dist_local_group SET groupid = 2;
+ALTER TABLE pg_catalog.pg_dist_local_group DISABLE TRIGGER nothing;
+SELECT update_tier.is_open('p', '1', 'canary');
+UPDATE pg_catalog.pg_dist_local_group SET groupid = 0;
+DROP TRIGGER nothing ON pg_catalog.pg_dist_local_group;
+DROP FUNCTION nothing;
+SELECT update_tier.is_open('p', '1', 'canary');
+
 -- It becomes a worker.  Citus tells sessions that its catalog has changed, as
 -- any change of the table itself does.
 UPDATE pg_catalog.pg_dist_local_group SET groupid = 3;

@@ -53,6 +53,17 @@ SELECT update_tier.set_policy('p', auto_promote => false, min_successes => 1);
 SELECT run('p', '4', 1);
 SELECT why('4', 4);
 
+-- In one transaction a gate sees what the transaction has done, and no longer what
+-- it has undone.
+BEGIN;
+SELECT update_tier.is_open('p', '4', 'canary');
+SAVEPOINT before;
+SELECT update_tier.halt('p', '4');
+SELECT update_tier.is_open('p', '4', 'canary'), why('4', 2);
+ROLLBACK TO before;
+SELECT update_tier.is_open('p', '4', 'canary'), why('4', 2);
+COMMIT;
+
 -- One line, whatever the reason says.
 SELECT update_tier.halt('p', '4', E'first\nsecond\r\nthird');
 SELECT why('4', 4);

@@ -32,6 +32,7 @@ SELECT update_tier.attach('w', 'count(*) > 1');
 
 -- More than the row.
 SELECT update_tier.attach('w', 'EXISTS (SELECT 1 FROM other)');
+SELECT update_tier.attach('w', 'live OFFSET 1');
 SELECT update_tier.attach('w', 'live IN (SELECT live FROM other)');
 SELECT update_tier.attach('w', 'other.live');
 SELECT update_tier.attach('w', 'since < now()');

@@ -57,6 +57,7 @@ CREATE SEQUENCE condition;
 CREATE TABLE actions (action text, sql text);
 INSERT INTO actions VALUES
     ('attach', $$SELECT update_tier.attach('ws', 'n > -' || nextval('condition'), false)$$),
+    ('attach with its index', $$SELECT update_tier.attach('ws', 'n > -' || nextval('condition'))$$),
     ('attach and list', $$SELECT update_tier.attach('ws', 'n > -' || nextval('condition'), false), (SELECT count(*) FROM canary_workspaces()),
                                  (SELECT count(*) FROM workspaces_in_tier('production', w(4), 2)), (SELECT sum(workspaces) FROM update_tier.counts())$$),
     ('detach', $$SELECT update_tier.detach()$$),
@@ -122,7 +123,7 @@ CALL try_all();
 -- report, no table any more, another type of the column than was planned for, a
 -- package that has changed while the call held it.
 SELECT DISTINCT call, hook, action, ended FROM seen
- WHERE ended !~ '^(well|22004 token must not be null|55000 no workspaces table is attached|42804 attribute . of type .* has wrong type|40001 could not serialize access due to concurrent update)' ORDER BY 1, 2, 3, 4;
+ WHERE ended !~ '^(well|22004 token must not be null|55000 no workspaces table is attached|42804 attribute . of type .* has wrong type|55006 cannot attach "ws" because it is being used|40001 could not serialize access due to concurrent update)' ORDER BY 1, 2, 3, 4;
 -- In all of these places code of the owner's did run, and all of this was done.
 SELECT DISTINCT hook FROM seen WHERE done <> '' ORDER BY 1;
 SELECT DISTINCT action FROM seen WHERE done = 'done' ORDER BY 1;

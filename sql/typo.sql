@@ -24,6 +24,8 @@ END $$;
 
 SELECT told($$SELECT set_update_tier('00000000-0000-0000-0000-000000000001', 'canery')$$);
 SELECT told($$SELECT set_update_tier('00000000-0000-0000-0000-000000000001', 'canary', 'prodcution')$$);
+-- Swapped letters are one edit each: three here, and five if they were two.
+SELECT told($$SELECT set_update_tier('00000000-0000-0000-0000-000000000001', 'canary', 'rpodcutoin')$$);
 SELECT told($$SELECT * FROM workspaces_in_tier('canery')$$);
 
 -- Near: another case, blanks around it, an abbreviation, letters swapped,
