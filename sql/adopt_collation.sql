@@ -1,11 +1,11 @@
 -- Columns to adopt whose collation is one of ICU's.
-CREATE EXTENSION update_tier;
 SELECT count(*) > 0 AS has_icu FROM pg_collation WHERE collname = 'en-x-icu' \gset
 \if :has_icu
 \else
 \echo SKIPPED: this server was built without ICU
 \quit
 \endif
+CREATE EXTENSION update_tier;
 
 -- What is equal to a tier need not be one.
 CREATE COLLATION careless (provider = icu, locale = 'und-u-ks-level2', deterministic = false);

@@ -160,9 +160,10 @@ BEGIN
             GET STACKED DIAGNOSTICS message = MESSAGE_TEXT;
             -- data, a value that is no tier, no data, wrong state, no right or
             -- no such thing (class 42), not supported, not as a trigger; the owner
-            -- of the table may have changed the package (40001) or have called
-            -- from within a query on it (55006)
-            IF SQLSTATE !~ '^(22|42|0A000|39P01|P0002|55000|55006|40001|23514)' OR SQLSTATE = '23514' AND message !~ '(tier|values of column)' THEN
+            -- of the table may have changed the package (40001), have called
+            -- from within a query on it (55006), or have changed the row that
+            -- is being changed (27000)
+            IF SQLSTATE !~ '^(22|42|0A000|39P01|P0002|55000|55006|40001|27000|23514)' OR SQLSTATE = '23514' AND message !~ '(tier|values of column)' THEN
                 INSERT INTO trouble VALUES (step, who || ': ' || call, SQLSTATE, message);
             END IF;
         END;

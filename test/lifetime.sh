@@ -30,8 +30,8 @@ temporary_base() {
 }
 
 # The processes of the run: those of the child's session, and those that have
-# left it, as servers do, but work below RUN or, in a chroot, below a directory
-# of the same name.
+# left it, as servers do, but work below RUN, below a directory of the same name
+# in a chroot, or in a chroot that is being made for it.
 run_processes() {
 	local stat rest session
 	for stat in /proc/[0-9]*/stat; do
@@ -39,7 +39,8 @@ run_processes() {
 		read -r _ _ _ session _ <<<"${rest##*) }"
 		if [ "$session" = "$CHILD" ]; then stat=${stat#/proc/}; echo "${stat%/stat}"; fi
 	done 2>/dev/null
-	find /proc -maxdepth 2 -name cwd \( -lname "*/${RUN##*/}" -o -lname "*/${RUN##*/}/*" -o -lname "*/${RUN##*/} (deleted)" \) \
+	find /proc -maxdepth 2 \( -name cwd -o -name root \) \
+		\( -lname "*[./]${RUN##*/}" -o -lname "*/${RUN##*/}/*" -o -lname "*/${RUN##*/} (deleted)" \) \
 		-printf '%h\n' 2>/dev/null | sed 's#^/proc/##'
 }
 

@@ -50,7 +50,23 @@ without_services() (
 	"$@"
 )
 
-apt_get() { DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=600 "$@"; }
+# Without a terminal of its own dpkg belongs to the run, and ends with it.
+apt_get() { DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=600 -o Dpkg::Use-Pty=0 "$@"; }
+
+# A run that was stopped in the middle of an installation leaves packages that are
+# half installed.
+mend_packages() {
+	local turn
+	[ -n "$(dpkg --audit)" ] || return 0
+	step "finishing an installation that was stopped"
+	for ((turn = 0; turn < 120; turn++)); do
+		if without_services env DEBIAN_FRONTEND=noninteractive dpkg --configure -a >"$LOG" 2>&1; then return; fi
+		grep -q 'lock' "$LOG" || break
+		sleep 1
+	done
+	# What was not even unpacked is fetched again.
+	without_services apt_get install -y -f >"$LOG" 2>&1 || { cat "$LOG" >&2; stop "An installation that was stopped cannot be finished."; }
+}
 
 # The lists of packages are fetched once a run.
 update_packages() {
@@ -65,10 +81,7 @@ install_missing() {
 	# Another run may have installed them while we waited.
 	for package in "$@"; do installed "$package" || missing+=("$package"); done
 	[ ${#missing[@]} = 0 ] && return
-	# A run that was stopped in the middle of an installation leaves this.
-	if [ -n "$(dpkg --audit)" ]; then
-		without_services dpkg --configure -a >"$LOG" 2>&1 || { cat "$LOG" >&2; stop "dpkg --configure -a failed."; }
-	fi
+	mend_packages
 	if ! apt-cache show "${missing[@]}" >/dev/null 2>&1; then update_packages; fi
 	step "installing ${missing[*]}"
 	if ! without_services apt_get install -y --no-install-recommends "${missing[@]}" >"$LOG" 2>&1; then
