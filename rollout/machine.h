@@ -1,0 +1,294 @@
+/*-------------------------------------------------------------------------
+ *
+ * rollout/machine.h
+ *	  The state of a package: a pure function of its rows and a moment.
+ *
+ * A package is what versions replace one another in.  Its rollouts are kept
+ * oldest first.  An installation is what one workspace has of the package.
+ * The functions here change these structs and say what happened; they read
+ * no clock, write no row, send nothing and allocate nothing.
+ *
+ * A caller that writes does so in this order: load the rows, settle them to
+ * the clock, call one function that changes something, save.  A caller that
+ * only asks settles in the same way and saves nothing: so nothing depends on
+ * whether somebody looked.
+ *
+ * Moments and spans are microseconds.  What closes (a lease that expires, a
+ * halt, a freeze) goes by the moment of machine_settle(), which is the clock.
+ * What opens to production (a promotion, a workspace's turn in a ramp) is
+ * asked with a moment "now" of its own, the beginning of the caller's
+ * transaction: it may be earlier, never later.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef ROLLOUT_MACHINE_H
+#define ROLLOUT_MACHINE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "update_tier.h" /* Tier, Phase */
+
+typedef int64_t Moment;
+typedef int64_t Span;
+
+#define NEVER INT64_MAX
+
+/*
+ * The settings of a policy: name, default, least value.  SPAN is a length of
+ * time, COUNT a number, SHARE a percentage (at most 100), FLAG yes or no.
+ */
+#define SECONDS(n) ((Span) (n) *1000000)
+#define POLICY_SETTINGS(SPAN, COUNT, SHARE, FLAG) \
+	SPAN(soak, SECONDS(24 * 60 * 60), 0) \
+	SPAN(ramp, 0, 0) \
+	COUNT(min_successes, 1, 1) \
+	COUNT(max_failures, 0, 0) \
+	SHARE(max_failure_percent, 0, 0) \
+	COUNT(max_in_flight, 25, 1) \
+	COUNT(max_attempts, 3, 1) \
+	SPAN(retry_delay, SECONDS(5 * 60), 0) \
+	SPAN(lease, SECONDS(15 * 60), 1) \
+	FLAG(auto_promote, true, 0) \
+	FLAG(require_canary, true, 0)
+
+#define POLICY_SPAN(name, standard, least)	Span name;
+#define POLICY_COUNT(name, standard, least) int32_t name;
+#define POLICY_FLAG(name, standard, least)	bool name;
+
+typedef struct Policy
+{
+	POLICY_SETTINGS(POLICY_SPAN, POLICY_COUNT, POLICY_COUNT, POLICY_FLAG)
+} Policy;
+
+#undef POLICY_SPAN
+#undef POLICY_COUNT
+#undef POLICY_FLAG
+
+extern const Policy policy_default;
+
+/* What is known of a tier's workspaces under one rollout. */
+typedef struct Tally
+{
+	int32_t succeeded;	  /* workspaces whose installation is the rollout's now */
+	int32_t failed;		  /* workspaces, wherever they went afterwards */
+	int32_t acknowledged; /* of the failed: by resume */
+} Tally;
+
+/*
+ * One version on its way through the fleet.
+ *
+ * "phase" is what is stored, machine_phase() what is shown: a promoted rollout
+ * stays stored as promoted when a newer one is promoted.
+ */
+typedef struct Rollout
+{
+	int64_t		id;
+	const char *version;
+	int64_t		ordinal;	 /* the newest of a package has the highest */
+	int32_t		run;		 /* 1 and then one more with each retry */
+	int32_t		resumed;	 /* how often, in this run */
+	Phase		phase;		 /* as stored */
+	Moment		soaks_from;	 /* soaking or later: when the soak began; else NEVER */
+	Moment		promoted_at; /* or NEVER */
+	Moment		progress_at; /* when a canary succeeded last, in this run; or NEVER */
+	Tally		tally[TIER_COUNT];
+	Policy		policy;
+	bool		changed; /* differs from its row */
+} Rollout;
+
+/* What became of an attempt. */
+typedef enum State
+{
+	STATE_CLAIMED,
+	STATE_SUCCEEDED,
+	STATE_SKIPPED, /* nothing was applied */
+	STATE_ERROR,   /* the outcome is unknown */
+	STATE_FAILED,  /* applied, and bad */
+	STATE_EXPIRED  /* nobody reported */
+} State;
+
+typedef enum Evidence
+{
+	EVIDENCE_NONE,
+	EVIDENCE_SUCCEEDED,
+	EVIDENCE_FAILED
+} Evidence;
+
+#define NO_ROLLOUT 0
+
+/*
+ * What one workspace has of a package.  All zeroes: nothing, and no row.
+ *
+ * "rollout" and "run" are those of the latest attempt, "runs" is what the
+ * workspace runs as far as is known, and need not be known to us.
+ */
+typedef struct Installation
+{
+	int64_t	 rollout; /* NO_ROLLOUT: there never was an attempt */
+	int32_t	 run;
+	int64_t	 ordinal; /* the rollout's when it was handed out: retry gives it another */
+	int32_t	 attempt; /* of this run; 0: observed without one */
+	int64_t	 token;	  /* names the attempt */
+	State	 state;
+	Tier	 tier; /* when it was claimed */
+	Moment	 lease_until;
+	Moment	 retry_at; /* due no sooner */
+	Evidence evidence; /* for or against the rollout, in this run */
+	Tier	 evidence_tier;
+	int32_t	 resumed; /* the rollout's, when it failed */
+	int64_t	 runs;	  /* a rollout's id, or NO_ROLLOUT */
+	int64_t	 runs_ordinal;
+} Installation;
+
+#define WORKSPACE_ID_BYTES 16
+
+/* A workspace as the fleet was read. */
+typedef struct Workspace
+{
+	const uint8_t *id; /* WORKSPACE_ID_BYTES */
+	bool		   live;
+	Tier		   tier;
+} Workspace;
+
+/*
+ * A lease that may have run out: an installation and its workspace.  A report
+ * is judged by the start of its statement, so that waiting for a lock makes
+ * nobody late: "asked_at" is that start for the lease which the caller reports
+ * or extends, and NEVER for all others.
+ */
+typedef struct Lease
+{
+	Installation *installation;
+	bool		  live; /* the workspace, as the fleet was read */
+	Moment		  asked_at;
+	bool		  expired; /* by machine_settle() */
+} Lease;
+
+/* What happened, for the record. */
+typedef enum Happening
+{
+	HAPPENED_PHASE,	  /* a rollout entered a phase by itself */
+	HAPPENED_EXPIRED, /* a lease */
+	HAPPENED_FAILED	  /* an expired last attempt counts as a failure */
+} Happening;
+
+typedef struct Event
+{
+	Happening	   what;
+	Moment		   at;
+	const Rollout *rollout;
+	Phase		   phase; /* PHASE_QUEUED for a change that is none */
+	const Rollout *by;	  /* took its place, or is waited for; or NULL */
+	const Lease	  *lease; /* that expired, or tipped a halt; or NULL */
+	Tier		   tier;  /* of the failures that halted it */
+} Event;
+
+/*
+ * A package.  The rollouts are those that are not aborted nor superseded for
+ * good, oldest first, and any others that the caller asks about.
+ */
+typedef struct Package
+{
+	const char *name;
+	Rollout	  **rollouts;
+	int			count;
+	Lease	   *leases; /* that may have run out, in any order */
+	int			lease_count;
+	int			in_flight; /* live leases, all versions together */
+	Moment		stamp;	   /* the latest of the package; machine_settle() moves it on */
+	Moment		frozen_until;
+
+	/* Room for machine_events_at_most(), and how many there are. */
+	Event *events;
+	int	   event_count;
+} Package;
+
+extern int machine_events_at_most(const Package *package);
+
+/* ---- the clock ---- */
+
+extern void machine_settle(Package *package, Moment clock);
+
+/* ---- what a rollout is, after machine_settle() ---- */
+
+extern Rollout *machine_rollout(const Package *package, int64_t id);
+extern Phase	machine_phase(const Package *package, const Rollout *rollout);
+extern Rollout *machine_successor(const Package *package, const Rollout *rollout);
+extern Rollout *machine_promoted(const Package *package);
+extern Moment	machine_soak_ends_at(const Rollout *rollout);
+extern Moment	machine_ramp_ends_at(const Rollout *rollout);
+extern Moment	machine_opens_at(const Package *package, const Rollout *rollout, const Workspace *workspace);
+extern Moment	machine_turn_at(const Package *package, const Rollout *rollout);
+
+/* ---- gates ---- */
+
+extern bool machine_is_frozen(const Package *package);
+extern bool machine_is_open(const Package *package, const Rollout *rollout, Tier tier, Moment now);
+
+/* Why a workspace is, or is not, due for a version. */
+typedef enum Answer
+{
+	ANSWER_DUE,
+	ANSWER_NOT_LIVE,
+	ANSWER_DONE,		 /* it succeeded */
+	ANSWER_LEASED,		 /* until "at" */
+	ANSWER_QUEUED,		 /* the version, after "other" */
+	ANSWER_HALTED,		 /* the version */
+	ANSWER_ABORTED,		 /* the version */
+	ANSWER_SUPERSEDED,	 /* the version, by "other" */
+	ANSWER_HAS_HALTED,	 /* it has "other", which is newer, and halted */
+	ANSWER_HAS_NEWER,	 /* it has "other", which is newer */
+	ANSWER_SPENT,		 /* its attempts */
+	ANSWER_FROZEN,		 /* the package, until "at" */
+	ANSWER_RETRY_LATER,	 /* not before "at" */
+	ANSWER_NEEDS_CANARY, /* production: too few canaries have succeeded */
+	ANSWER_SOAKING,		 /* production: until "at"; NEVER: until somebody promotes it */
+	ANSWER_RAMPING		 /* production: opens for this workspace at "at" */
+} Answer;
+
+typedef struct Due
+{
+	Answer		   answer;
+	Moment		   at;
+	const Rollout *other; /* may be NULL: deleted since */
+} Due;
+
+extern Due		machine_due(const Package *package, const Rollout *rollout, const Installation *installation,
+							const Workspace *workspace, Moment now);
+extern Rollout *machine_wanted(const Package *package, const Installation *installation,
+							   const Workspace *workspace, Moment now);
+extern bool		machine_has_budget(const Package *package, const Rollout *rollout);
+extern int		machine_attempts_used(const Package *package, const Installation *installation);
+extern uint32_t machine_ramp_share(const char *package, const char *version, const uint8_t *workspace);
+
+/* ---- what changes a package: after machine_settle(), before saving ---- */
+
+typedef enum Refusal
+{
+	ACCEPTED,
+	UNCHANGED,		  /* it is so already */
+	REFUSED_PHASE,	  /* the phase does not permit it */
+	REFUSED_REASON,	  /* it needs a reason */
+	REFUSED_REPLACED, /* a newer version has taken its place */
+	REFUSED_LEASED,	  /* the workspace holds a live lease */
+	REFUSED_BETTER,	  /* a report may worsen within an attempt, and not improve */
+	REFUSED_NO_LEASE  /* the lease has ended */
+} Refusal;
+
+extern void	   machine_start(Package *package, Rollout *rollout);
+extern Refusal machine_promote(Package *package, Rollout *rollout, bool has_reason);
+extern Refusal machine_halt(Package *package, Rollout *rollout);
+extern Refusal machine_resume(Package *package, Rollout *rollout);
+extern Refusal machine_abort(Package *package, Rollout *rollout);
+extern Refusal machine_retry(Package *package, Rollout *rollout, int64_t ordinal, const Policy *policy);
+extern void	   machine_apply_policy(Package *package, Rollout *rollout, const Policy *policy);
+
+extern void	   machine_grant(Package *package, Rollout *rollout, Installation *installation, Tier tier, int64_t token);
+extern Refusal machine_report(Package *package, Installation *installation, State outcome, bool live);
+extern Refusal machine_observe(Package *package, Rollout *rollout, Installation *installation, State outcome,
+							   const Workspace *workspace);
+extern Refusal machine_extend(Package *package, Installation *installation, Span by);
+extern Refusal machine_forget(Package *package, Installation *installation);
+
+#endif /* ROLLOUT_MACHINE_H */

@@ -1,0 +1,726 @@
+/*-------------------------------------------------------------------------
+ *
+ * test/machine/world.c
+ *	  What can happen in a small world, and what must hold after it.
+ *
+ * The invariants are those of the design's table, by their names there.  They
+ * are found here from the rows and from what has happened, not by asking the
+ * machine whether it is right.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "world.h"
+
+const char *const invariant_names[INVARIANT_COUNT] = {
+	"one_runs", "one_lease", "gate", "forward", "soaked", "latched",
+	"promoted", "counted", "agree", "monotone", "arrives", "leaves"
+};
+uint64_t invariants_checked[INVARIANT_COUNT];
+
+static const char *const version_names[MAX_VERSIONS] = { "v1", "v2", "v3", "v4" };
+static const uint8_t	 workspace_ids[MAX_WORKSPACES][WORKSPACE_ID_BYTES] = { { 1 }, { 2 }, { 3 }, { 4 } };
+
+#define MUST(invariant, condition) \
+	do \
+	{ \
+		invariants_checked[invariant]++; \
+		if (!(condition)) \
+			violated(world, invariant, #condition); \
+	} while (0)
+
+
+/* ---- the world ---- */
+
+/* Pointers within a copy are to that copy. */
+void
+world_relink(World *world)
+{
+	Package *package = &world->package;
+
+	for (int i = 0; i < package->count; i++)
+		world->order[i] = &world->versions[world->order[i]->id - 1];
+	package->rollouts = world->order;
+	package->events = world->events;
+	package->leases = world->leases;
+}
+
+void
+world_make(World *world, const Rules *rules)
+{
+	memset(world, 0, sizeof(*world));
+	world->rules = rules;
+	world->clock = world->package.stamp = 1000;
+	world->package.name = "p";
+	world_relink(world);
+	for (int w = 0; w < rules->workspaces; w++)
+	{
+		world->live[w] = true;
+		world->tiers[w] = w < rules->canaries ? TIER_CANARY : TIER_PRODUCTION;
+		world->handed[w] = -1;
+	}
+	for (int v = 0; v < MAX_VERSIONS; v++)
+		world->began_to_soak[v] = NEVER;
+}
+
+static Rollout *
+rollout_of(const World *world, int version)
+{
+	return machine_rollout(&world->package, version + 1);
+}
+
+Workspace
+world_workspace(const World *world, int workspace)
+{
+	return (Workspace){ .id = workspace_ids[workspace], .live = world->live[workspace], .tier = world->tiers[workspace] };
+}
+
+static const Policy *
+policy_of(const World *world)
+{
+	return world->other_policy ? &world->rules->other_policy : &world->rules->policy;
+}
+
+/* As a caller does: load what may have expired, and settle. */
+void
+world_settle(World *world, Moment clock)
+{
+	Package *package = &world->package;
+
+	package->lease_count = 0;
+	for (int w = 0; w < world->rules->workspaces; w++)
+	{
+		if (world->installations[w].rollout != NO_ROLLOUT && world->installations[w].state == STATE_CLAIMED)
+			world->leases[package->lease_count++] = (Lease){ .installation = &world->installations[w],
+															 .live = world->live[w],
+															 .asked_at = NEVER };
+	}
+	package->event_count = 0;
+	machine_settle(package, clock);
+}
+
+
+/* ---- the invariants, from outside ---- */
+
+static bool
+holds_lease(const World *world, int w)
+{
+	const Installation *installation = &world->installations[w];
+
+	return installation->rollout != NO_ROLLOUT && installation->state == STATE_CLAIMED &&
+		installation->lease_until > world->package.stamp;
+}
+
+static bool
+is_of_run(const World *world, int w, const Rollout *rollout)
+{
+	const Installation *installation = &world->installations[w];
+
+	return installation->rollout == rollout->id && installation->run == rollout->run;
+}
+
+static const Rollout *
+newest_promoted(const World *world)
+{
+	const Rollout *newest = NULL;
+
+	for (int i = 0; i < world->package.count; i++)
+	{
+		if (world->order[i]->phase == PHASE_PROMOTED)
+			newest = world->order[i];
+	}
+	return newest;
+}
+
+static bool
+newer_is_on_its_way(const World *world, const Rollout *than)
+{
+	for (int i = 0; i < world->package.count; i++)
+	{
+		const Rollout *other = world->order[i];
+
+		if (other->ordinal > than->ordinal &&
+			(other->phase == PHASE_CANARY || other->phase == PHASE_SOAKING || other->phase == PHASE_PROMOTED))
+			return true;
+	}
+	return false;
+}
+
+/* What must hold at any moment. */
+static void
+check_state(const World *world)
+{
+	const Package *package = &world->package;
+	const Rollout *promoted = newest_promoted(world);
+	int			   running = 0;
+	int			   queued = 0;
+	int			   leases = 0;
+
+	for (int i = 0; i < package->count; i++)
+	{
+		running += world->order[i]->phase == PHASE_CANARY || world->order[i]->phase == PHASE_SOAKING;
+		queued += world->order[i]->phase == PHASE_QUEUED;
+	}
+	MUST(ONE_RUNS, running <= 1 && queued <= 1);
+	MUST(ONE_RUNS, queued == 0 || running == 1);
+
+	for (int w = 0; w < world->rules->workspaces; w++)
+		leases += holds_lease(world, w);
+	MUST(ONE_LEASE, package->in_flight == leases);
+
+	MUST(PROMOTED_VERSION, machine_promoted(package) == promoted);
+	MUST(PROMOTED_VERSION, promoted == NULL || package->frozen_until > package->stamp || machine_is_open(package, promoted, TIER_PRODUCTION, NEVER - 1));
+
+	for (int i = 0; i < package->count; i++)
+	{
+		const Rollout *rollout = world->order[i];
+		int			   succeeded[TIER_COUNT] = { 0 };
+		int			   failed[TIER_COUNT] = { 0 };
+
+		for (int w = 0; w < world->rules->workspaces; w++)
+		{
+			const Installation *installation = &world->installations[w];
+
+			if (!is_of_run(world, w, rollout))
+				continue;
+			succeeded[installation->evidence_tier] += installation->evidence == EVIDENCE_SUCCEEDED;
+			failed[installation->evidence_tier] += installation->evidence == EVIDENCE_FAILED;
+		}
+		for (int tier = 0; tier < TIER_COUNT; tier++)
+		{
+			const Tally *tally = &rollout->tally[tier];
+
+			MUST(COUNTED, tally->succeeded == succeeded[tier]);
+			/* A failure stays counted where it was. */
+			MUST(COUNTED, tally->failed >= failed[tier]);
+			MUST(COUNTED, tally->acknowledged >= 0 && tally->acknowledged <= tally->failed);
+		}
+	}
+}
+
+/* What two states, one after the other, must have to do with each other. */
+static void
+check_step(const World *before, World *world, Step step)
+{
+	MUST(MONOTONE, world->package.stamp >= before->package.stamp);
+
+	/* More than one thing can happen by itself at one moment. */
+	for (int i = 0; i < world->package.event_count; i++)
+	{
+		const Event *event = &world->events[i];
+
+		MUST(MONOTONE, event->at >= (i == 0 ? before->package.stamp : event[-1].at) && event->at <= world->package.stamp);
+		if (event->what == HAPPENED_PHASE && event->phase == PHASE_SOAKING)
+			world->began_to_soak[event->rollout->id - 1] = event->at;
+	}
+
+	for (int v = 0; v < world->rules->versions; v++)
+	{
+		const Rollout *was = rollout_of(before, v);
+		const Rollout *is = rollout_of(world, v);
+		bool		   ordered = step.version == v;
+
+		if (is == NULL)
+			continue;
+		if (was != NULL && was->phase == PHASE_HALTED && is->phase != PHASE_HALTED)
+			MUST(LATCHED, ordered && (step.deed == DEED_RESUME || step.deed == DEED_RETRY || step.deed == DEED_ABORT));
+		if (step.deed == DEED_RESUME && ordered && was->phase == PHASE_HALTED)
+			MUST(LATCHED, is->phase != PHASE_PROMOTED);
+
+		/* A promotion that nobody ordered. */
+		if (is->phase == PHASE_PROMOTED && (was == NULL || was->phase != PHASE_PROMOTED) &&
+			!(ordered && (step.deed == DEED_PROMOTE || step.deed == DEED_PROMOTE_WITH_REASON)))
+		{
+			/* By the policy that it had when that happened. */
+			const Policy *policy = was != NULL ? &was->policy : &is->policy;
+
+			MUST(SOAKED, policy->auto_promote);
+			MUST(SOAKED, world->began_to_soak[v] != NEVER && world->package.stamp >= world->began_to_soak[v] + policy->soak);
+			for (int tier = 0; tier < TIER_COUNT; tier++)
+			{
+				int failures = is->tally[tier].failed - is->tally[tier].acknowledged;
+
+				MUST(SOAKED, failures <= policy->max_failures || 100 * failures <= policy->max_failure_percent * (failures + is->tally[tier].succeeded));
+			}
+		}
+
+		/* The soak begins when enough canaries have succeeded, and not before. */
+		if (is->phase == PHASE_SOAKING && (was == NULL || was->phase != PHASE_SOAKING || was->run != is->run))
+		{
+			int canaries = 0;
+
+			for (int w = 0; w < world->rules->workspaces; w++)
+				canaries += is_of_run(world, w, is) && world->installations[w].evidence == EVIDENCE_SUCCEEDED &&
+					world->installations[w].evidence_tier == TIER_CANARY;
+			MUST(SOAKED, !is->policy.require_canary || canaries >= is->policy.min_successes);
+			MUST(SOAKED, is->soaks_from == world->began_to_soak[v]);
+			MUST(SOAKED, is->soaks_from >= before->package.stamp && is->soaks_from <= world->package.stamp);
+		}
+	}
+}
+
+/* A grant, by an applier or by an operator who forces it. */
+static void
+check_grant(const World *world, int v, int w, bool forced)
+{
+	const Rollout *rollout = rollout_of(world, v);
+	const Rollout *handed = world->handed[w] < 0 ? NULL : rollout_of(world, world->handed[w]);
+
+	MUST(ONE_LEASE, !holds_lease(world, w));
+	if (forced)
+		return;
+	MUST(ONE_LEASE, world->package.in_flight < rollout->policy.max_in_flight);
+	MUST(GATE, world->package.frozen_until <= world->package.stamp);
+	MUST(GATE, world->live[w]);
+	if (world->tiers[w] == TIER_CANARY)
+		MUST(GATE, rollout->phase == PHASE_CANARY || rollout->phase == PHASE_SOAKING || (rollout->phase == PHASE_PROMOTED && rollout == newest_promoted(world)));
+	else
+	{
+		Workspace workspace = world_workspace(world, w);
+
+		MUST(GATE, rollout->phase == PHASE_PROMOTED);
+		MUST(GATE, machine_opens_at(&world->package, rollout, &workspace) <= world->clock);
+		/* What is newer and promoted has not come to this workspace yet. */
+		for (int i = 0; i < world->package.count; i++)
+		{
+			const Rollout *other = world->order[i];
+
+			MUST(GATE, other->phase != PHASE_PROMOTED || other->ordinal <= rollout->ordinal || machine_opens_at(&world->package, other, &workspace) > world->clock);
+		}
+	}
+	if (handed != NULL && world->handed_at[w] > rollout->ordinal)
+		MUST(FORWARD, handed->phase == PHASE_ABORTED || (machine_phase(&world->package, handed) == PHASE_SUPERSEDED && !newer_is_on_its_way(world, rollout)));
+}
+
+
+/* ---- the future: arrives, leaves, agree ---- */
+
+static bool
+same_rows(const World *a, const World *b)
+{
+	for (int i = 0; i < a->package.count; i++)
+	{
+		const Rollout *x = a->order[i];
+		const Rollout *y = b->order[i];
+
+		if (x->id != y->id || x->phase != y->phase || x->soaks_from != y->soaks_from ||
+			x->promoted_at != y->promoted_at || x->progress_at != y->progress_at ||
+			memcmp(x->tally, y->tally, sizeof(x->tally)) != 0)
+			return false;
+	}
+	for (int w = 0; w < a->rules->workspaces; w++)
+	{
+		const Installation *x = &a->installations[w];
+		const Installation *y = &b->installations[w];
+
+		if (x->state != y->state || x->retry_at != y->retry_at || x->evidence != y->evidence || x->runs != y->runs)
+			return false;
+	}
+	return a->package.in_flight == b->package.in_flight && a->package.stamp == b->package.stamp;
+}
+
+/* Nothing depends on whether somebody looked, and saved what she saw, on the way. */
+static void
+check_agree(const World *world)
+{
+	for (int first = 1; first <= 3; first++)
+	{
+		World looked = *world;
+		World slept = *world;
+
+		world_relink(&looked);
+		world_relink(&slept);
+		world_settle(&looked, world->clock + first);
+		world_settle(&looked, world->clock + 4);
+		world_settle(&slept, world->clock + 4);
+		MUST(AGREE, same_rows(&looked, &slept));
+	}
+}
+
+static void
+note_grant(World *world, int v, int w)
+{
+	world->handed[w] = v;
+	world->handed_at[w] = world->granted_at[w] = rollout_of(world, v)->ordinal;
+}
+
+/*
+ * Time passes, and every workspace that is due is claimed and succeeds.  The
+ * world comes to rest.
+ */
+static void
+be_well(World *world)
+{
+	world->package.frozen_until = 0;
+	for (int turn = 0; turn < 40; turn++)
+	{
+		/* So many turns are more than any soak of these worlds and any ramp. */
+		world->clock += 1 + world->rules->policy.ramp / 10;
+		world_settle(world, world->clock);
+		for (int w = 0; w < world->rules->workspaces; w++)
+		{
+			Workspace	  workspace = world_workspace(world, w);
+			Installation *installation = &world->installations[w];
+			Rollout		 *wanted = machine_wanted(&world->package, installation, &workspace, world->clock);
+
+			if (wanted == NULL ||
+				machine_due(&world->package, wanted, installation, &workspace, world->clock).answer != ANSWER_DUE)
+				continue;
+			machine_grant(&world->package, wanted, installation, world->tiers[w], 1);
+			note_grant(world, (int) wanted->id - 1, w);
+			(void) machine_report(&world->package, installation, STATE_SUCCEEDED, true);
+		}
+	}
+}
+
+/*
+ * Why a workspace may stay where it is: its attempts are spent, which takes a
+ * resume or a retry; or it was handed a newer version of which is not decided yet
+ * what becomes of it, as that is halted, or started again, or superseded by one
+ * that is on its way.
+ */
+static bool
+may_stay(const World *world, int w, const Rollout *target)
+{
+	const Installation *installation = &world->installations[w];
+	const Rollout	   *has = world->handed[w] < 0 ? NULL : rollout_of(world, world->handed[w]);
+
+	if (is_of_run(world, w, target) &&
+		machine_attempts_used(&world->package, installation) >= target->policy.max_attempts)
+		return true;
+	return has != NULL && world->handed_at[w] > target->ordinal &&
+		(has->phase == PHASE_HALTED || has->phase == PHASE_QUEUED || has->phase == PHASE_CANARY ||
+		 has->phase == PHASE_SOAKING || (has->phase == PHASE_SUPERSEDED && newer_is_on_its_way(world, target)));
+}
+
+void
+world_check_future(const World *now)
+{
+	World		   future = *now;
+	World		  *world = &future;
+	const Rollout *target[TIER_COUNT] = { NULL };
+
+	check_agree(now);
+	world_relink(world);
+	be_well(world);
+	check_state(world);
+
+	/* Canaries: the newest open to them.  Production: the promoted version. */
+	target[TIER_PRODUCTION] = newest_promoted(world);
+	target[TIER_CANARY] = target[TIER_PRODUCTION];
+	for (int i = 0; i < world->package.count; i++)
+	{
+		const Rollout *rollout = world->order[i];
+
+		if ((rollout->phase == PHASE_CANARY || rollout->phase == PHASE_SOAKING) &&
+			(target[TIER_CANARY] == NULL || rollout->ordinal > target[TIER_CANARY]->ordinal))
+			target[TIER_CANARY] = rollout;
+	}
+	for (int w = 0; w < world->rules->workspaces; w++)
+	{
+		const Rollout *wanted = target[world->tiers[w]];
+		const Rollout *runs = machine_rollout(&world->package, world->installations[w].runs);
+
+		if (!world->live[w])
+			continue;
+		if (wanted != NULL && !may_stay(world, w, wanted))
+			MUST(ARRIVES, runs == wanted);
+		/* Where nothing at all is open there is nowhere to go. */
+		if (runs != NULL && wanted != NULL && !may_stay(world, w, wanted))
+			MUST(LEAVES, runs->phase != PHASE_ABORTED);
+	}
+}
+
+
+/* ---- what can happen ---- */
+
+static bool
+has_rollout(const World *world, int version)
+{
+	return rollout_of(world, version) != NULL;
+}
+
+/*
+ * world_steps
+ *		Everything that can happen now; returns how much.
+ */
+int
+world_steps(const World *world, Step *steps)
+{
+	const Rules *rules = world->rules;
+	int			 count = 0;
+
+#define MAY(d, v, w) steps[count++] = (Step){ .deed = (d), .version = (v), .workspace = (w) }
+	MAY(DEED_TICK, -1, -1);
+	for (int v = 0; v < rules->versions; v++)
+	{
+		if (!has_rollout(world, v))
+		{
+			/* The versions are alike: one at a time is new. */
+			if (v == world->package.count)
+				MAY(DEED_START, v, -1);
+			continue;
+		}
+		MAY(DEED_ABORT, v, -1);
+		if (rules->verbs)
+		{
+			MAY(DEED_HALT, v, -1);
+			MAY(DEED_RESUME, v, -1);
+			MAY(DEED_RETRY, v, -1);
+			MAY(DEED_PROMOTE, v, -1);
+			MAY(DEED_PROMOTE_WITH_REASON, v, -1);
+		}
+		for (int w = 0; w < rules->workspaces; w++)
+		{
+			MAY(DEED_CLAIM, v, w);
+			if (rules->by_hand)
+			{
+				MAY(DEED_FORCE, v, w);
+				MAY(DEED_OBSERVE_GOOD, v, w);
+				MAY(DEED_OBSERVE_BAD, v, w);
+			}
+		}
+	}
+	for (int w = 0; w < rules->workspaces; w++)
+	{
+		if (world->installations[w].rollout != NO_ROLLOUT && world->installations[w].token != 0)
+		{
+			MAY(DEED_SUCCEEDED, -1, w);
+			MAY(DEED_FAILED, -1, w);
+			MAY(DEED_ERROR, -1, w);
+			MAY(DEED_SKIPPED, -1, w);
+		}
+		if (rules->by_hand)
+		{
+			MAY(DEED_OBSERVE_UNKNOWN, -1, w);
+			MAY(DEED_EXTEND, -1, w);
+			MAY(DEED_FORGET, -1, w);
+		}
+		if (rules->fleet)
+		{
+			MAY(DEED_FLIP, -1, w);
+			MAY(DEED_GO, -1, w);
+		}
+	}
+	if (rules->incidents)
+	{
+		MAY(DEED_FREEZE, -1, -1);
+		MAY(DEED_POLICY, -1, -1);
+	}
+#undef MAY
+	return count;
+}
+
+/* What a report says of what the workspace was last handed. */
+static void
+note_report(World *world, int w, State outcome)
+{
+	Installation *installation = &world->installations[w];
+
+	if (outcome == STATE_SKIPPED && installation->attempt <= 1)
+	{
+		world->handed[w] = machine_rollout(&world->package, installation->runs) ? (int) installation->runs - 1 : -1;
+		world->handed_at[w] = world->runs_at[w];
+		return;
+	}
+	/* It was handed out, after all. */
+	world->handed[w] = (int) installation->rollout - 1;
+	world->handed_at[w] = world->granted_at[w];
+	if (outcome == STATE_SUCCEEDED || outcome == STATE_FAILED)
+		world->runs_at[w] = world->granted_at[w];
+}
+
+static bool
+do_report(World *world, int w, State outcome)
+{
+	Refusal refusal = machine_report(&world->package, &world->installations[w], outcome, world->live[w]);
+
+	if (refusal == ACCEPTED)
+		note_report(world, w, outcome);
+	return refusal == ACCEPTED;
+}
+
+static bool
+do_observe(World *world, int v, int w, State outcome)
+{
+	Workspace workspace = world_workspace(world, w);
+	bool	  leased = holds_lease(world, w);
+	Refusal	  refusal = machine_observe(&world->package, v < 0 ? NULL : rollout_of(world, v),
+										&world->installations[w], outcome, &workspace);
+
+	if (refusal != ACCEPTED)
+		return false;
+	if (leased && world->installations[w].state != STATE_CLAIMED)
+		note_report(world, w, outcome); /* it was a report of its lease */
+	else
+		world->runs_at[w] = v < 0 ? 0 : rollout_of(world, v)->ordinal;
+	if (!leased)
+	{
+		world->handed[w] = v;
+		world->handed_at[w] = world->granted_at[w] = world->runs_at[w];
+	}
+	return true;
+}
+
+/* Do it; false: nothing has changed. */
+static bool
+perform(World *world, Step step)
+{
+	Package		 *package = &world->package;
+	Rollout		 *rollout = step.version < 0 ? NULL : rollout_of(world, step.version);
+	Installation *installation = step.workspace < 0 ? NULL : &world->installations[step.workspace];
+	Workspace	  workspace = { 0 };
+	int64_t		  next_ordinal = package->count == 0 ? 1 : world->order[package->count - 1]->ordinal + 1;
+
+	if (step.workspace >= 0)
+		workspace = world_workspace(world, step.workspace);
+	switch (step.deed)
+	{
+		case DEED_TICK:
+			return true;
+		case DEED_START:
+			rollout = &world->versions[step.version];
+			*rollout = (Rollout){ .id = step.version + 1,
+								  .version = version_names[step.version],
+								  .ordinal = next_ordinal,
+								  .policy = *policy_of(world) };
+			world->order[package->count++] = rollout;
+			machine_start(package, rollout);
+			return true;
+		case DEED_ABORT:
+			return machine_abort(package, rollout) == ACCEPTED;
+		case DEED_HALT:
+			return machine_halt(package, rollout) == ACCEPTED;
+		case DEED_RESUME:
+			return machine_resume(package, rollout) == ACCEPTED;
+		case DEED_RETRY:
+			return machine_retry(package, rollout, next_ordinal, policy_of(world)) == ACCEPTED;
+		case DEED_PROMOTE:
+			return machine_promote(package, rollout, false) == ACCEPTED;
+		case DEED_PROMOTE_WITH_REASON:
+			return machine_promote(package, rollout, true) == ACCEPTED;
+		case DEED_CLAIM:
+			if (!machine_has_budget(package, rollout) ||
+				machine_due(package, rollout, installation, &workspace, world->clock).answer != ANSWER_DUE)
+				return false;
+			check_grant(world, step.version, step.workspace, false);
+			machine_grant(package, rollout, installation, workspace.tier, 1);
+			note_grant(world, step.version, step.workspace);
+			return true;
+		case DEED_FORCE:
+			if (!workspace.live || holds_lease(world, step.workspace))
+				return false;
+			check_grant(world, step.version, step.workspace, true);
+			machine_grant(package, rollout, installation, workspace.tier, 1);
+			note_grant(world, step.version, step.workspace);
+			return true;
+		case DEED_SUCCEEDED:
+			return do_report(world, step.workspace, STATE_SUCCEEDED);
+		case DEED_FAILED:
+			return do_report(world, step.workspace, STATE_FAILED);
+		case DEED_ERROR:
+			return do_report(world, step.workspace, STATE_ERROR);
+		case DEED_SKIPPED:
+			return do_report(world, step.workspace, STATE_SKIPPED);
+		case DEED_OBSERVE_GOOD:
+			return do_observe(world, step.version, step.workspace, STATE_SUCCEEDED);
+		case DEED_OBSERVE_BAD:
+			return do_observe(world, step.version, step.workspace, STATE_FAILED);
+		case DEED_OBSERVE_UNKNOWN:
+			return do_observe(world, -1, step.workspace, STATE_SUCCEEDED);
+		case DEED_EXTEND:
+			return machine_extend(package, installation, 0) == ACCEPTED;
+		case DEED_FORGET:
+			if (machine_forget(package, installation) != ACCEPTED)
+				return false;
+			world->handed[step.workspace] = -1;
+			world->handed_at[step.workspace] = world->granted_at[step.workspace] = world->runs_at[step.workspace] = 0;
+			return true;
+		case DEED_FLIP:
+			world->tiers[step.workspace] = workspace.tier == TIER_CANARY ? TIER_PRODUCTION : TIER_CANARY;
+			return true;
+		case DEED_GO:
+			world->live[step.workspace] = !workspace.live;
+			return true;
+		case DEED_FREEZE:
+			package->frozen_until = machine_is_frozen(package) ? 0 : NEVER;
+			return true;
+		case DEED_POLICY:
+			world->other_policy = !world->other_policy;
+			for (int i = 0; i < package->count; i++)
+			{
+				Phase phase = world->order[i]->phase;
+
+				if (phase != PHASE_ABORTED && phase != PHASE_SUPERSEDED)
+					machine_apply_policy(package, world->order[i], policy_of(world));
+			}
+			return true;
+	}
+	return false;
+}
+
+/*
+ * world_do
+ *		One step, and every invariant after it; false: nothing has changed.
+ */
+bool
+world_do(World *world, Step step)
+{
+	World before = *world;
+	bool  changed;
+
+	world_relink(&before);
+	if (step.deed == DEED_TICK)
+		world->clock++;
+	world_settle(world, world->clock);
+	changed = perform(world, step);
+	check_step(&before, world, step);
+	check_state(world);
+	return changed;
+}
+
+
+/* ---- in words ---- */
+
+const char *
+deed_name(Deed deed)
+{
+	static const char *const names[DEED_COUNT] = {
+		"time passes", "start", "abort", "halt", "resume", "retry", "promote", "promote, with a reason", "claim",
+		"succeeded", "failed", "error", "skipped", "force", "observe, good", "observe, bad", "observe, unknown",
+		"extend", "forget", "flip", "go or come back", "freeze or thaw", "apply the other policy"
+	};
+
+	return names[deed];
+}
+
+void
+world_describe(const World *world)
+{
+	static const char *const states[] = { "claimed", "succeeded", "skipped", "error", "failed", "expired" };
+
+	fprintf(stderr, "  clock %lld, stamp %lld, in flight %d%s\n", (long long) world->clock,
+			(long long) world->package.stamp, world->package.in_flight,
+			world->package.frozen_until > world->package.stamp ? ", frozen" : "");
+	for (int i = 0; i < world->package.count; i++)
+	{
+		const Rollout *r = world->order[i];
+
+		fprintf(stderr, "  %s %s (run %d, resumed %d, soaks from %lld, promoted %lld, canary %d/%d/%d, production %d/%d/%d)\n",
+				r->version, phase_names[r->phase], r->run, r->resumed,
+				r->soaks_from == NEVER ? -1LL : (long long) r->soaks_from,
+				r->promoted_at == NEVER ? -1LL : (long long) r->promoted_at,
+				r->tally[0].succeeded, r->tally[0].failed, r->tally[0].acknowledged,
+				r->tally[1].succeeded, r->tally[1].failed, r->tally[1].acknowledged);
+	}
+	for (int w = 0; w < world->rules->workspaces; w++)
+	{
+		const Installation *n = &world->installations[w];
+
+		fprintf(stderr, "  workspace %d (%s%s): v%d run %d attempt %d %s, until %lld, retry at %lld, runs v%d\n", w + 1,
+				tier_names[world->tiers[w]], world->live[w] ? "" : ", gone", (int) n->rollout, n->run, n->attempt,
+				states[n->state], (long long) n->lease_until, (long long) n->retry_at, (int) n->runs);
+	}
+}

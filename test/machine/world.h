@@ -1,0 +1,130 @@
+/*-------------------------------------------------------------------------
+ *
+ * test/machine/world.h
+ *	  A small world around the pure machine: a package, a few versions and a
+ *	  few workspaces, what can happen to them, and what must hold after it.
+ *
+ * The walk, the fuzzer and the table of cases all drive this.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef TEST_MACHINE_WORLD_H
+#define TEST_MACHINE_WORLD_H
+
+#include "rollout/machine.h"
+
+#define MAX_VERSIONS   4
+#define MAX_WORKSPACES 4
+#define MAX_EVENTS	   (2 * MAX_WORKSPACES + (PHASE_COUNT + 1) * (MAX_VERSIONS + 1))
+
+/* What a world is made of, and what of it can happen. */
+typedef struct Rules
+{
+	const char *name;
+	int			versions;
+	int			canaries; /* the first workspaces */
+	int			workspaces;
+	Policy		policy;
+	Policy		other_policy; /* apply_to_running switches between the two */
+	bool		verbs;		  /* halt, resume, retry, promote, beside start and abort */
+	bool		fleet;		  /* flips of a tier, workspaces that go and come back */
+	bool		by_hand;	  /* force, observe, forget, extend */
+	bool		incidents;	  /* freeze, thaw, apply_to_running */
+	int			depth;		  /* of the walk */
+} Rules;
+
+typedef struct World
+{
+	const Rules *rules;
+	Moment		 clock;
+	Package		 package;
+	Rollout		*order[MAX_VERSIONS]; /* oldest first */
+	Rollout		 versions[MAX_VERSIONS];
+	Installation installations[MAX_WORKSPACES];
+	bool		 live[MAX_WORKSPACES];
+	Tier		 tiers[MAX_WORKSPACES];
+	Lease		 leases[MAX_WORKSPACES];
+	Event		 events[MAX_EVENTS];
+	bool		 other_policy;
+
+	/* For the invariants, seen from outside and kept by the world alone. */
+	Moment	began_to_soak[MAX_VERSIONS];
+	int		handed[MAX_WORKSPACES];		/* version, or -1 */
+	int64_t handed_at[MAX_WORKSPACES];	/* its ordinal then */
+	int64_t granted_at[MAX_WORKSPACES]; /* the ordinal of the latest attempt's version then */
+	int64_t runs_at[MAX_WORKSPACES];	/* the ordinal of what it runs, when it came there */
+} World;
+
+/* One thing that happens. */
+typedef enum Deed
+{
+	DEED_TICK,
+	DEED_START,
+	DEED_ABORT,
+	DEED_HALT,
+	DEED_RESUME,
+	DEED_RETRY,
+	DEED_PROMOTE,
+	DEED_PROMOTE_WITH_REASON,
+	DEED_CLAIM,
+	DEED_SUCCEEDED,
+	DEED_FAILED,
+	DEED_ERROR,
+	DEED_SKIPPED,
+	DEED_FORCE,
+	DEED_OBSERVE_GOOD,
+	DEED_OBSERVE_BAD,
+	DEED_OBSERVE_UNKNOWN,
+	DEED_EXTEND,
+	DEED_FORGET,
+	DEED_FLIP,
+	DEED_GO,
+	DEED_FREEZE,
+	DEED_POLICY
+} Deed;
+
+#define DEED_COUNT 23
+
+typedef struct Step
+{
+	Deed deed;
+	int	 version;
+	int	 workspace;
+} Step;
+
+/* The names of the design's table. */
+typedef enum Invariant
+{
+	ONE_RUNS,
+	ONE_LEASE,
+	GATE,
+	FORWARD,
+	SOAKED,
+	LATCHED,
+	PROMOTED_VERSION,
+	COUNTED,
+	AGREE,
+	MONOTONE,
+	ARRIVES,
+	LEAVES
+} Invariant;
+
+#define INVARIANT_COUNT 12
+
+extern const char *const invariant_names[INVARIANT_COUNT];
+extern uint64_t			 invariants_checked[INVARIANT_COUNT];
+
+/* Called with what was violated; must not return. */
+extern void violated(const World *world, Invariant invariant, const char *what);
+
+extern void		   world_make(World *world, const Rules *rules);
+extern void		   world_relink(World *world);
+extern Workspace   world_workspace(const World *world, int workspace);
+extern void		   world_settle(World *world, Moment clock);
+extern int		   world_steps(const World *world, Step *steps);
+extern bool		   world_do(World *world, Step step);
+extern void		   world_check_future(const World *world);
+extern void		   world_describe(const World *world);
+extern const char *deed_name(Deed deed);
+
+#endif /* TEST_MACHINE_WORLD_H */
