@@ -1318,6 +1318,17 @@ is_index_being_built(Oid relid)
 	return false;
 }
 
+static void
+refuse_during_build(Oid relid)
+{
+	if (is_index_being_built(relid))
+		ereport(ERROR,
+				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+				 errmsg("cannot attach \"%s\" while an index of it is built concurrently", get_rel_name(relid)),
+				 errdetail("The build waits for transactions such as this one, which would have to wait for the build."),
+				 errhint("Attach again once the build has ended. Nothing has been changed.")));
+}
+
 /* Not those that somebody is building at this moment. */
 static List *
 without_invalid(List *indexes)
@@ -1467,14 +1478,17 @@ attach(Oid relid, const char *live_when_text, bool create_index, bool audit)
 	lock_attached();
 	check_owner(relid);
 	check_children(relid);
-	if (is_index_being_built(relid))
-		ereport(ERROR,
-				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
-				 errmsg("cannot attach \"%s\" while an index of it is built concurrently", get_rel_name(relid)),
-				 errdetail("The build waits for transactions such as this one, which would have to wait for the build."),
-				 errhint("Attach again once the build has ended. Nothing has been changed.")));
+	refuse_during_build(relid);
 
-	LockRelationOid(relid, ShareUpdateExclusiveLock);
+	/*
+	 * Who holds the lock may be a build that has begun since.  One that begins
+	 * once we wait comes behind us.
+	 */
+	if (!ConditionalLockRelationOid(relid, ShareUpdateExclusiveLock))
+	{
+		refuse_during_build(relid);
+		LockRelationOid(relid, ShareUpdateExclusiveLock);
+	}
 	found = look(relid, live_when_text);
 
 	SPI_connect();
