@@ -312,6 +312,7 @@ clocks(void)
 	EXPECT(claim(1, 2) && succeeds(1, 1) && phase(1) == PHASE_SOAKING);
 	wait_for(5);
 	EXPECT(phase(1) == PHASE_HALTED);
+	EXPECT(world.versions[0].promoted_at == NEVER);
 	/* And the lease that tipped it is named. */
 	EXPECT(world.events[world.package.event_count - 1].phase == PHASE_HALTED);
 	EXPECT(world.events[world.package.event_count - 1].lease == &world.leases[0]);
