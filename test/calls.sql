@@ -191,7 +191,7 @@ CALL random_calls(:steps);
 \pset tuples_only on
 \pset format unaligned
 SELECT * FROM trouble ORDER BY step;
-SELECT 'the owner''s code did nothing' WHERE current_setting('test.deeds')::integer < :steps / 100 AND NOT EXISTS (SELECT FROM trouble);
+SELECT 'the owner''s code did nothing' WHERE current_setting('test.deeds')::integer = 0 AND NOT EXISTS (SELECT FROM trouble);
 SELECT 'never called: ' || function FROM called WHERE calls = 0 AND NOT EXISTS (SELECT FROM trouble);
 SELECT 'never succeeded: ' || function FROM called WHERE succeeded = 0 AND function !~ '(attached_changed|attached_replaced|record_tier|list_support)' AND NOT EXISTS (SELECT FROM trouble);
 \o /dev/null
