@@ -149,19 +149,6 @@ run(const char *fmt, ...)
 	return SPI_processed;
 }
 
-static Oid
-table_owner(Oid relid)
-{
-	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
-	Oid		  owner;
-
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for relation %u", relid);
-	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
-	ReleaseSysCache(tuple);
-	return owner;
-}
-
 /*
  * Act as the owner of a table that somebody else attaches or detaches.  What
  * the owner has hung on the table runs then: triggers, functions in indexes
@@ -174,7 +161,7 @@ table_owner(Oid relid)
 static Identity
 become_table_owner(Oid relid)
 {
-	Oid owner = table_owner(relid);
+	Oid owner = relation_owner(relid);
 
 	return become(owner, SECURITY_NOFORCE_RLS | (owner == GetUserId() ? 0 : SECURITY_RESTRICTED_OPERATION));
 }
@@ -831,7 +818,7 @@ collect_enum_check(Relation catalog, HeapTuple tuple, AttrNumber tier_column, vo
 	if (needs_enum(stringToNode(TextDatumGetCString(heap_getattr(tuple, Anum_pg_constraint_conbin,
 																 RelationGetDescr(catalog), &isnull))),
 				   NULL))
-		add_dependent(found, "check constraint", pstrdup(name));
+		add_dependent(found, "check constraint", name);
 }
 
 /*
@@ -1164,7 +1151,10 @@ make_column(Oid relid, ColumnForm form, Oid domain)
 		check_values(table, get_rel_name(relid), form);
 
 	if (form == COLUMN_ENUM)
-		check_enum_dependents(relid, checks.names);
+	{
+		foreach(lc, find_all_inheritors(relid, NoLock, NULL))
+			check_enum_dependents(lfirst_oid(lc), checks.names);
+	}
 	if (form != COLUMN_ATTACHED)
 	{
 		foreach(lc, checks.names)
@@ -1397,7 +1387,7 @@ look(Oid relid, const char *live_when_text)
 static Oid
 foreign_child(Oid relid)
 {
-	Oid		  owner = table_owner(relid);
+	Oid		  owner = relation_owner(relid);
 	ListCell *lc;
 
 	foreach(lc, find_all_inheritors(relid, NoLock, NULL))
@@ -1412,14 +1402,14 @@ static char *
 foreign_child_detail(Oid relid, Oid child)
 {
 	return psprintf("attach acts as the owner of \"%s\", %s, who does not own %s.",
-					get_rel_name(relid), GetUserNameFromId(table_owner(relid), false), qualified_name(child));
+					get_rel_name(relid), GetUserNameFromId(relation_owner(relid), false), qualified_name(child));
 }
 
 static char *
 foreign_child_hint(Oid relid, Oid child)
 {
 	return psprintf("Give it the same owner: ALTER TABLE %s OWNER TO %s.", qualified_name(child),
-					quote_identifier(GetUserNameFromId(table_owner(relid), false)));
+					quote_identifier(GetUserNameFromId(relation_owner(relid), false)));
 }
 
 /* What is done to the table is done to its children, too. */

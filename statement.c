@@ -150,21 +150,25 @@ become_again(Identity caller)
 	SetUserIdAndSecContext(caller.user, caller.security_context);
 }
 
-/*
- * extension_owner
- *		The owner of the extension's own tables.
- */
+/* relation_owner: the owner of a relation. */
 Oid
-extension_owner(void)
+relation_owner(Oid relid)
 {
-	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(attached_table_oid()));
+	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
 	Oid		  owner;
 
 	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "table %s.attached does not exist", MACHINERY_SCHEMA);
+		elog(ERROR, "cache lookup failed for relation %u", relid);
 	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
 	ReleaseSysCache(tuple);
 	return owner;
+}
+
+/* extension_owner: the owner of the extension's own tables. */
+Oid
+extension_owner(void)
+{
+	return relation_owner(attached_table_oid());
 }
 
 /* The identity that a statement runs under. */

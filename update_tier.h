@@ -216,6 +216,7 @@ typedef struct Identity
 
 extern Identity become(Oid role, int flags);
 extern void		become_again(Identity caller);
+extern Oid		relation_owner(Oid relid);
 extern Oid		extension_owner(void);
 
 extern uint64 statement_run(Statement *statement, const WorkspacesTable *table,

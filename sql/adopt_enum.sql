@@ -59,5 +59,16 @@ SELECT update_tier.attach('w');
 \d w
 DROP TABLE w;
 DROP TYPE tier_enum;
+
+-- So is an index that a partition alone has.
+CREATE TYPE tier_enum AS ENUM ('canary', 'production');
+CREATE TABLE w (id uuid PRIMARY KEY, update_tier tier_enum NOT NULL) PARTITION BY HASH (id);
+CREATE TABLE w_0 PARTITION OF w FOR VALUES WITH (MODULUS 1, REMAINDER 0);
+CREATE INDEX w_0_canaries ON w_0 (id) WHERE update_tier = 'canary';
+SELECT update_tier.attach('w');
+DROP INDEX w_0_canaries;
+SELECT update_tier.attach('w');
+DROP TABLE w;
+DROP TYPE tier_enum;
 SELECT update_tier.detach();
 DROP EXTENSION update_tier;

@@ -135,9 +135,10 @@ DECLARE
     chosen oid; call text; who text; message text; worked boolean;
 BEGIN
     INSERT INTO called SELECT f::regprocedure FROM unnest(functions) AS f;
-    -- What has not succeeded by then may, if it needs luck, go on for longer.
+    -- Longer, where chance has kept a function from success, or the owner's table
+    -- from being attached.
     FOR step IN 1 .. 5 * steps LOOP
-        EXIT WHEN step > steps AND NOT EXISTS (SELECT FROM called WHERE succeeded = 0 AND function !~ '(attached_changed|attached_replaced|record_tier|list_support)');
+        EXIT WHEN step > steps AND current_setting('test.deeds')::integer >= steps / 100 AND NOT EXISTS (SELECT FROM called WHERE succeeded = 0 AND function !~ '(attached_changed|attached_replaced|record_tier|list_support)');
         -- What undoes the others' work comes seldom.
         LOOP
             chosen := functions[1 + floor(random() * cardinality(functions))];
@@ -191,7 +192,7 @@ CALL random_calls(:steps);
 \pset tuples_only on
 \pset format unaligned
 SELECT * FROM trouble ORDER BY step;
-SELECT 'the owner''s code did nothing' WHERE current_setting('test.deeds')::integer = 0 AND NOT EXISTS (SELECT FROM trouble);
+SELECT 'the owner''s code did nothing' WHERE current_setting('test.deeds')::integer < :steps / 100 AND NOT EXISTS (SELECT FROM trouble);
 SELECT 'never called: ' || function FROM called WHERE calls = 0 AND NOT EXISTS (SELECT FROM trouble);
 SELECT 'never succeeded: ' || function FROM called WHERE succeeded = 0 AND function !~ '(attached_changed|attached_replaced|record_tier|list_support)' AND NOT EXISTS (SELECT FROM trouble);
 \o /dev/null
