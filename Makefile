@@ -3,19 +3,37 @@
 MODULE_big = update_tier
 OBJS = \
 	update_tier.o \
-	tier.o \
-	attach.o \
-	condition.o \
+	server/dynamic_sql.o \
+	server/identity.o \
+	server/lookup.o \
+	server/node.o \
+	server/settings.o \
+	server/statement.o \
+	server/values.o \
+	fleet/adoption.o \
+	fleet/attach.o \
+	fleet/attach_at_install.o \
+	fleet/attachable.o \
+	fleet/attached.o \
+	fleet/canary_index.o \
+	fleet/condition.o \
+	fleet/detach.o \
+	fleet/enum_column.o \
+	fleet/list_support.o \
+	fleet/live.o \
+	fleet/tier.o \
+	fleet/tier_change.o \
+	fleet/tier_checks.o \
+	fleet/tier_column.o \
+	fleet/tier_domain.o \
+	fleet/tier_values.o \
+	fleet/type_change.o \
+	fleet/workspaces.o \
 	execution.o \
 	gate.o \
-	lookup.o \
-	node.o \
 	operator.o \
 	phase.o \
-	record.o \
-	rollout.o \
-	statement.o \
-	workspaces.o
+	rollout.o
 PGFILEDESC = "update_tier - canary and production workspaces"
 
 EXTENSION = update_tier
@@ -119,7 +137,11 @@ PG_CONFIG ?= pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 
-$(OBJS): update_tier.h
+# Includes are written from the top, where PGXS looks for them: -I$(srcdir).
+$(OBJS) $(OBJS:.o=.bc): $(wildcard $(srcdir)/*.h $(srcdir)/*/*.h)
+
+# A build outside of the source tree has no folders yet.
+$(shell mkdir -p $(dir $(OBJS)))
 
 # The archive of a release, made from what is committed.
 DISTVERSION = $(shell sed -n 's/^   "version": "\(.*\)",/\1/p' META.json)

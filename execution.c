@@ -32,7 +32,7 @@
 #include "utils/tuplestore.h"
 #include "utils/uuid.h"
 
-#include "update_tier.h"
+#include "old_rollout.h"
 
 PG_FUNCTION_INFO_V1(update_tier_claim);
 PG_FUNCTION_INFO_V1(update_tier_claim_batch);
@@ -223,13 +223,6 @@ static Statement load_tier = {
 	.argtypes = { UUIDOID },
 	.role = AS_TABLE_OWNER,
 };
-
-/* tier_from_text: a tier that is stored; 23514 for what is none. */
-Tier
-tier_from_text(Datum value)
-{
-	return tier_argument((NullableDatum){ .value = value }, "stored update tier");
-}
 
 static Execution *
 execution_from_row(const NullableDatum *row)
@@ -621,7 +614,7 @@ update_tier_claim(PG_FUNCTION_ARGS)
 	package = package_lock(name, "update_tier.claim()");
 
 	/* Under the lock, so that who waited for it sees the tier of now. */
-	if (!statement_fetch(&load_tier, table, &fcinfo->args[2], &value))
+	if (!statement_fetch(&load_tier, &table->statement_table, &fcinfo->args[2], &value))
 	{
 		package_save(package);
 		PG_RETURN_NULL();
@@ -795,7 +788,7 @@ sweep(Batch *batch, Tier tier, int64 left)
 		ListCell	 *lc;
 
 		CHECK_FOR_INTERRUPTS();
-		rows = statement_fetch_some(&sweep_on[tier], batch->table, &arg, chunk);
+		rows = statement_fetch_some(&sweep_on[tier], &batch->table->statement_table, &arg, chunk);
 		foreach(lc, rows)
 		{
 			Datum id = ((NullableDatum *) lfirst(lc))[0].value;
@@ -861,7 +854,7 @@ claim_due(Batch *batch, Tier tier, int64 left)
 		{
 			NullableDatum array = uuid_array(ids, count);
 
-			live = statement_fetch_all(&live_of[tier], batch->table, &array);
+			live = statement_fetch_all(&live_of[tier], &batch->table->statement_table, &array);
 		}
 
 		foreach(lc, rows)
@@ -1244,7 +1237,7 @@ update_tier_progress(PG_FUNCTION_ARGS)
 		refuse_unknown_rollout(name, version);
 	InitMaterializedSRF(fcinfo, 0);
 
-	(void) statement_fetch(&count_live, table, NULL, live);
+	(void) statement_fetch(&count_live, &table->statement_table, NULL, live);
 	args[0] = int64_value(rollout->id);
 	args[1] = (NullableDatum){ .value = TimestampTzGetDatum(now) };
 	(void) statement_fetch(&count_leased, NULL, args, leased);
@@ -1272,7 +1265,7 @@ update_tier_progress(PG_FUNCTION_ARGS)
 		foreach(lc, rows)
 			ids[count++] = ((NullableDatum *) lfirst(lc))[0].value;
 		array = uuid_array(ids, count);
-		(void) statement_fetch(&count_live_of, table, &array, settled);
+		(void) statement_fetch(&count_live_of, &table->statement_table, &array, settled);
 		for (int tier = 0; tier < TIER_COUNT; tier++)
 			remaining[tier] -= DatumGetInt64(settled[tier].value);
 		args[1] = (NullableDatum){ .value = ids[count - 1] };

@@ -17,7 +17,7 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
-#include "update_tier.h"
+#include "old_rollout.h"
 
 PG_FUNCTION_INFO_V1(update_tier_is_open);
 PG_FUNCTION_INFO_V1(update_tier_allows);
@@ -313,7 +313,7 @@ may_pass(FunctionCallInfo fcinfo, const WorkspacesTable *table, const Gate *gate
 	} while (0)
 
 	if (fcinfo->args[2].isnull ||
-		!statement_fetch(&peek_tier, table, &fcinfo->args[2], &value))
+		!statement_fetch(&peek_tier, &table->statement_table, &fcinfo->args[2], &value))
 		ANSWER(false, "unknown workspace");
 	tier = tier_from_text(value.value);
 
@@ -362,7 +362,7 @@ may_pass(FunctionCallInfo fcinfo, const WorkspacesTable *table, const Gate *gate
 	}
 
 	/* In canary: too few have succeeded so far. */
-	if (why != NULL && !statement_fetch(&peek_any_canary, table, NULL, &value))
+	if (why != NULL && !statement_fetch(&peek_any_canary, &table->statement_table, NULL, &value))
 		ANSWER(false, "no canary workspaces");
 	if (rollout == NULL)
 		ANSWER(false, "not started: open to canaries only");

@@ -14,7 +14,7 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 
-#include "update_tier.h"
+#include "old_rollout.h"
 
 PG_FUNCTION_INFO_V1(update_tier_set_policy);
 PG_FUNCTION_INFO_V1(update_tier_promote);

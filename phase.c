@@ -13,7 +13,7 @@
  */
 #include <string.h>
 
-#include "update_tier.h"
+#include "old_rollout.h"
 
 const char *const phase_names[PHASE_COUNT] = {
 	"queued", "canary", "soaking", "promoted", "halted", "aborted", "superseded"

@@ -27,7 +27,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "update_tier.h" /* Tier, Phase */
+#include "fleet/tier.h"
+#include "old_rollout.h" /* Phase */
 
 typedef int64_t Moment;
 typedef int64_t Span;

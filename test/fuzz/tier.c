@@ -8,10 +8,11 @@
  *
  *-------------------------------------------------------------------------
  */
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "update_tier.h"
+#include "fleet/tier.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

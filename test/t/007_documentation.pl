@@ -76,7 +76,7 @@ chomp(my $include = `$ENV{PG_CONFIG} --includedir-server`);
 my %sqlstate = slurp_file("$include/utils/errcodes.h") =~ /^#define (ERRCODE_\w+) MAKE_SQLSTATE\((.*?)\)/mg;
 tr/', //d for values %sqlstate;
 my %raised;
-for my $source (glob "$top/*.c")
+for my $source (glob("$top/*.c"), glob("$top/{server,fleet,rollout}/*.c"))
 {
 	for my $name (slurp_file($source) =~ /\berrcode\((ERRCODE_\w+)\)/g)
 	{

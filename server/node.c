@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  *
- * node.c
+ * server/node.c
  *	  Is this the node that holds the extension's rows?
  *
  * Citus creates the extension on its workers, too.  Their copies of our
@@ -22,9 +22,10 @@
 #include "catalog/pg_type.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
+#include "utils/rel.h"
 #include "utils/syscache.h"
 
-#include "update_tier.h"
+#include "server/node.h"
 
 #define CITUS_LOCAL_GROUP		"pg_dist_local_group"
 #define CITUS_GROUP_COLUMN		"groupid"

@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  *
- * condition.c
+ * fleet/condition.c
  *	  Conditions on the rows of one table.
  *
  * A user gives attach() a condition that says which rows are live.  It is
@@ -28,9 +28,14 @@
 #include "parser/parser.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
+#include "utils/rel.h"
 #include "utils/ruleutils.h"
 
-#include "update_tier.h"
+#include "fleet/condition.h"
+#include "fleet/tier_domain.h"
+#include "server/compat.h"
+#include "server/settings.h"
+#include "server/values.h"
 
 #define CONDITION_NAME "live_when"
 
@@ -112,7 +117,7 @@ raw_condition(const ConditionSource *source)
 	return select->whereClause;
 }
 
-static void
+pg_noreturn static void
 refuse(const ConditionSource *source, const char *detail)
 {
 	if (source->origin == CONDITION_STORED)
@@ -262,38 +267,6 @@ transform(ParseState *pstate, const char *condition, ConditionOrigin origin)
 			refuse(&source, "It depends on more than the row: a function, operator or cast in it is not immutable.");
 	}
 	return expr;
-}
-
-/*
- * enter_canonical_settings
- *		Enter settings under which a text means one thing only: nothing on
- *		the search_path but what initdb put there, and one way to write
- *		strings, times and numbers.  What pg_dump sets, for the same reason.
- *
- * Returns the level that AtEOXact_GUC() takes to leave them again.
- */
-int
-enter_canonical_settings(void)
-{
-	static const char *const settings[][2] = {
-		{ "search_path", "pg_catalog, pg_temp" },
-		{ "standard_conforming_strings", "on" },
-		{ "DateStyle", "ISO, YMD" },
-		{ "IntervalStyle", "postgres" },
-		{ "TimeZone", "UTC" },
-		{ "extra_float_digits", "3" },
-		{ "bytea_output", "hex" },
-		{ "array_nulls", "on" },
-		{ "transform_null_equals", "off" },
-		{ "lc_monetary", "C" }
-	};
-	int nest_level = NewGUCNestLevel();
-
-	for (int i = 0; i < lengthof(settings); i++)
-		(void) set_config_option(settings[i][0], settings[i][1],
-								 PGC_USERSET, PGC_S_SESSION,
-								 GUC_ACTION_SAVE, true, 0, false);
-	return nest_level;
 }
 
 /*

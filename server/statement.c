@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  *
- * statement.c
+ * server/statement.c
  *	  The one place that runs kept SPI plans.
  *
  * A Statement is text over the attached table.  Its plan is made at first
@@ -19,8 +19,6 @@
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
-#include "catalog/pg_class.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
@@ -29,9 +27,9 @@
 #include "utils/memutils.h"
 #include "utils/plancache.h"
 #include "utils/snapmgr.h"
-#include "utils/syscache.h"
 
-#include "update_tier.h"
+#include "server/identity.h"
+#include "server/statement.h"
 
 /* What stands for the table and for its condition in a statement's text. */
 #define TABLE_MARK	"$table"
@@ -51,6 +49,7 @@ typedef struct KeptPlan
 	const Statement *statement;
 	uint64			 generation;
 	char			*live_when;
+	TableCondition	 condition;
 	SPIPlanPtr		 plan;
 	int				 uses;
 	bool			 retired;
@@ -76,7 +75,7 @@ live_column(ParseState *pstate, ColumnRef *cref)
 
 	/* In the condition itself, $live is a column like any other. */
 	pstate->p_pre_columnref_hook = NULL;
-	condition = condition_transform(pstate, kept->live_when);
+	condition = kept->condition(pstate, kept->live_when);
 	pstate->p_pre_columnref_hook = live_column;
 	return condition;
 }
@@ -127,53 +126,9 @@ statement_text(const char *text, const char *table_name)
 	return buf.data;
 }
 
-/*
- * become
- *		Act as another role for statements of our own, whose every name is
- *		qualified.  An error on the way gives the caller its identity back, as
- *		the end of any transaction does.
- */
-Identity
-become(Oid role, int flags)
-{
-	Identity caller;
-
-	GetUserIdAndSecContext(&caller.user, &caller.security_context);
-	SetUserIdAndSecContext(role, caller.security_context | SECURITY_LOCAL_USERID_CHANGE | flags);
-	return caller;
-}
-
-/* become_again: be the caller again. */
-void
-become_again(Identity caller)
-{
-	SetUserIdAndSecContext(caller.user, caller.security_context);
-}
-
-/* relation_owner: the owner of a relation. */
-Oid
-relation_owner(Oid relid)
-{
-	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
-	Oid		  owner;
-
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for relation %u", relid);
-	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
-	ReleaseSysCache(tuple);
-	return owner;
-}
-
-/* extension_owner: the owner of the extension's own tables. */
-Oid
-extension_owner(void)
-{
-	return relation_owner(attached_table_oid());
-}
-
 /* The identity that a statement runs under. */
 static Identity
-enter_role(const Statement *statement, const WorkspacesTable *table)
+enter_role(const Statement *statement, const StatementTable *table)
 {
 	Identity unchanged;
 
@@ -218,7 +173,7 @@ kept_plan_retire(Statement *statement)
  * SPI connection.
  */
 static KeptPlan *
-kept_plan(Statement *statement, const WorkspacesTable *table)
+kept_plan(Statement *statement, const StatementTable *table)
 {
 	KeptPlan	 *kept = statement->kept;
 	uint64		  generation = table ? table->generation : 0;
@@ -245,6 +200,7 @@ kept_plan(Statement *statement, const WorkspacesTable *table)
 	kept->statement = statement;
 	kept->generation = generation;
 	kept->live_when = table && table->live_when ? pstrdup(table->live_when) : NULL;
+	kept->condition = table ? table->condition : NULL;
 	MemoryContextSwitchTo(caller_context);
 
 	kept->plan = SPI_prepare_params(table ? statement_text(statement->text, table->name) :
@@ -281,7 +237,7 @@ kept_plan_release(KeptPlan *kept)
  * returns their number.
  */
 static uint64
-execute(Statement *statement, const WorkspacesTable *table,
+execute(Statement *statement, const StatementTable *table,
 		const NullableDatum *args, uint64 max_rows, DestReceiver *dest)
 {
 	Identity		  caller = enter_role(statement, table);
@@ -331,7 +287,7 @@ execute(Statement *statement, const WorkspacesTable *table,
  *		the executor hands it each row as it comes.
  */
 uint64
-statement_run(Statement *statement, const WorkspacesTable *table,
+statement_run(Statement *statement, const StatementTable *table,
 			  const NullableDatum *args, DestReceiver *dest)
 {
 	uint64 rows;
@@ -366,7 +322,7 @@ copy_row(uint64 n, NullableDatum *row)
  *		Otherwise its columns are copied into row[], in the caller's memory.
  */
 bool
-statement_fetch(Statement *statement, const WorkspacesTable *table,
+statement_fetch(Statement *statement, const StatementTable *table,
 				const NullableDatum *args, NullableDatum *row)
 {
 	bool found;
@@ -386,7 +342,7 @@ statement_fetch(Statement *statement, const WorkspacesTable *table,
  *		the caller's memory, as is the list of them.
  */
 List *
-statement_fetch_some(Statement *statement, const WorkspacesTable *table,
+statement_fetch_some(Statement *statement, const StatementTable *table,
 					 const NullableDatum *args, uint64 max_rows)
 {
 	MemoryContext context = CurrentMemoryContext;
@@ -412,7 +368,7 @@ statement_fetch_some(Statement *statement, const WorkspacesTable *table,
 
 /* statement_fetch_all: the same, without a limit. */
 List *
-statement_fetch_all(Statement *statement, const WorkspacesTable *table,
+statement_fetch_all(Statement *statement, const StatementTable *table,
 					const NullableDatum *args)
 {
 	return statement_fetch_some(statement, table, args, 0);
@@ -426,7 +382,7 @@ statement_fetch_all(Statement *statement, const WorkspacesTable *table,
  * calls are likely to use anyway.
  */
 double
-statement_rows(Statement *statement, const WorkspacesTable *table)
+statement_rows(Statement *statement, const StatementTable *table)
 {
 	KeptPlan	   *kept;
 	CachedPlan	   *cached;

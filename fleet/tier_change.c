@@ -1,24 +1,35 @@
 /*-------------------------------------------------------------------------
  *
- * record.c
- *	  The record of changes: a trigger on the attached table, which puts
- *	  every change of a tier into update_tier.tier_change.
+ * fleet/tier_change.c
+ *	  Recording changes of a tier: a trigger on the attached table, which puts
+ *	  every one into update_tier.tier_change.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/relation.h"
 #include "catalog/partition.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "miscadmin.h"
+#include "nodes/value.h"
+#include "parser/parse_func.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
+#include "utils/rel.h"
 #include "utils/typcache.h"
 #include "utils/uuid.h"
 
-#include "update_tier.h"
+#include "fleet/attached.h"
+#include "fleet/tier_change.h"
+#include "fleet/tier_domain.h"
+#include "server/compat.h"
+#include "server/dynamic_sql.h"
+#include "server/settings.h"
+#include "server/values.h"
 
 PG_FUNCTION_INFO_V1(update_tier_tier_changes);
 PG_FUNCTION_INFO_V1(update_tier_record_tier);
@@ -220,4 +231,47 @@ update_tier_record_tier(PG_FUNCTION_ARGS)
 	args[5] = text_value(by_function ? "set_update_tier" : "UPDATE");
 	statement_run(&insert_tier_change, NULL, args, NULL);
 	return PointerGetDatum(NULL);
+}
+
+/*
+ * The trigger that puts changes of a tier on record.  Its condition is
+ * evaluated for every row that is updated; the function is called for few.
+ */
+#define TIER_CHANGE_TRIGGER "update_tier_changed"
+
+/* has_tier_change_trigger: does the table have it? */
+bool
+has_tier_change_trigger(Oid relid)
+{
+	List	*name = list_make2(makeString(MACHINERY_SCHEMA), makeString("record_tier"));
+	Oid		 function = LookupFuncName(name, 0, NULL, false);
+	Relation rel = relation_open(relid, NoLock);
+	bool	 found = false;
+
+	for (int i = 0; rel->trigdesc != NULL && i < rel->trigdesc->numtriggers; i++)
+	{
+		Trigger *trigger = &rel->trigdesc->triggers[i];
+
+		if (trigger->tgfoid == function && strcmp(trigger->tgname, TIER_CHANGE_TRIGGER) == 0)
+			found = true;
+	}
+	relation_close(rel, NoLock);
+	return found;
+}
+
+/* make_tier_change_trigger: have it on the table, or not. */
+void
+make_tier_change_trigger(Oid relid, bool wanted)
+{
+	bool there = has_tier_change_trigger(relid);
+	int	 nest_level = enter_canonical_settings();
+
+	if (wanted && !there)
+		run_sql("CREATE TRIGGER " TIER_CHANGE_TRIGGER " AFTER UPDATE ON %s FOR EACH ROW"
+				" WHEN (" MACHINERY_SCHEMA ".tier_changes(OLD, NEW))"
+				" EXECUTE FUNCTION " MACHINERY_SCHEMA ".record_tier()",
+				qualified_name(relid));
+	else if (!wanted && there)
+		run_sql("DROP TRIGGER " TIER_CHANGE_TRIGGER " ON %s", qualified_name(relid));
+	AtEOXact_GUC(false, nest_level);
 }

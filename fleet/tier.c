@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  *
- * tier.c
+ * fleet/tier.c
  *	  The closed set of update tiers, and what a typo was meant to be.
  *
  * Pure C: no server, no allocation, no locale.  Both functions take bytes
@@ -11,7 +11,7 @@
  */
 #include <string.h>
 
-#include "update_tier.h"
+#include "fleet/tier.h"
 
 /* In rollout order, which is also their order under the "C" collation. */
 const char *const tier_names[TIER_COUNT] = { "canary", "production" };

@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  *
- * lookup.c
+ * server/lookup.c
  *	  Rows of our own tables, found by key through an index.
  *
  * What a statement with SPI would find, for a tenth of its price: there is no
@@ -26,7 +26,8 @@
 #include "utils/snapmgr.h"
 #include "utils/typcache.h"
 
-#include "update_tier.h"
+#include "server/lookup.h"
+#include "server/values.h"
 
 /*
  * The tuple's ctid, and then every column of it, each at the number that the

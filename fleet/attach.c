@@ -1,0 +1,334 @@
+/*-------------------------------------------------------------------------
+ *
+ * fleet/attach.c
+ *	  Making a table the workspaces table.
+ *
+ * What attach() leaves behind is the same whatever it found: column
+ * update_tier of the domain, NOT NULL DEFAULT 'production', and one partial
+ * index.  It looks at what is there, refuses what it cannot make right, and
+ * changes only what differs, so that calling it again costs next to nothing
+ * and blocks nobody.
+ *
+ * Nothing here rewrites the table or scans it, unless there are values that
+ * nobody vouches for:
+ *
+ * - Adding a column of a constrained domain, or converting one to it, makes
+ *   the server rewrite the table.  So the domain's constraint is dropped for
+ *   the moment and comes back NOT VALID in the same transaction.  Other
+ *   sessions go on enforcing the old one until we commit, and the new one
+ *   from then on.
+ *
+ * - Changing a column's type makes the server check the CHECK constraints on
+ *   it again.  The values stay the same, so these are marked NOT VALID for
+ *   the moment, which tells the server not to, and valid again afterwards.
+ *   (Those whose meaning might depend on the column's old collation are
+ *   validated.)
+ *
+ * While the domain is without its constraint, no code but the server's and
+ * ours may run, or it could store anything in it.  What else runs for a table
+ * runs as its owner, see become_table_owner().
+ *
+ * Locks: ACCESS SHARE on the table to look; it is given back, and a call that
+ * finds nothing to change ends there.  Else, in this order: update_tier.attached
+ * (so that two calls take turns; it conflicts with nobody who reads), then the
+ * table: SHARE UPDATE EXCLUSIVE to look again (it conflicts with itself and all
+ * DDL, so what was seen stays true, and with no reader or writer), then ACCESS
+ * EXCLUSIVE if there is a column to change.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/relation.h"
+#include "catalog/pg_inherits.h"
+#include "commands/progress.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "utils/backend_status.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+
+#include "fleet/adoption.h"
+#include "fleet/attach.h"
+#include "fleet/attachable.h"
+#include "fleet/attached.h"
+#include "fleet/canary_index.h"
+#include "fleet/condition.h"
+#include "fleet/tier_change.h"
+#include "fleet/tier_domain.h"
+#include "server/compat.h"
+#include "server/dynamic_sql.h"
+#include "server/identity.h"
+#include "server/node.h"
+
+PG_FUNCTION_INFO_V1(update_tier_attach);
+
+/* What attach() found, and what it has to change. */
+typedef struct Findings
+{
+	AttachedRow old; /* what was attached before */
+	char	   *live_when;
+	ColumnForm	form;
+	bool		column_is_right;
+	bool		has_index;
+	List	   *outdated;	 /* indexes that have to go */
+	bool		has_trigger; /* the one that records changes of a tier */
+} Findings;
+
+/* A database has one workspaces table. */
+static void
+check_no_other_table(Oid relid, const AttachedRow *old)
+{
+	if (OidIsValid(old->relid) && old->relid != relid && qualified_name(old->relid) != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("cannot attach \"%s\": another workspaces table is attached",
+						get_rel_name(relid)),
+				 errdetail("Table %s is attached, and a database has one workspaces table.",
+						   qualified_name(old->relid)),
+				 errhint("Detach that one first with update_tier.detach().")));
+}
+
+/*
+ * Does another session build an index of the table, or of a partition of it,
+ * concurrently?  It waits for every transaction that is as old as ours, so we
+ * must not wait for it.
+ */
+static bool
+is_index_being_built(Oid relid)
+{
+	List *tables = find_all_inheritors(relid, NoLock, NULL);
+
+	pgstat_clear_backend_activity_snapshot();
+	for (int i = 1; i <= pgstat_fetch_stat_numbackends(); i++)
+	{
+		const PgBackendStatus *backend = &local_backend_entry(i)->backendStatus;
+		int64				   command = backend->st_progress_param[PROGRESS_CREATEIDX_COMMAND];
+
+		if (backend->st_progress_command == PROGRESS_COMMAND_CREATE_INDEX &&
+			backend->st_databaseid == MyDatabaseId &&
+			(command == PROGRESS_CREATEIDX_COMMAND_CREATE_CONCURRENTLY ||
+			 command == PROGRESS_CREATEIDX_COMMAND_REINDEX_CONCURRENTLY) &&
+			list_member_oid(tables, backend->st_progress_command_target))
+			return true;
+	}
+	return false;
+}
+
+static void
+check_no_build(Oid relid)
+{
+	if (is_index_being_built(relid))
+		ereport(ERROR,
+				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+				 errmsg("cannot attach \"%s\" while an index of it is built concurrently", get_rel_name(relid)),
+				 errdetail("The build waits for transactions such as this one, which would have to wait for the build."),
+				 errhint("Attach again once the build has ended. Nothing has been changed.")));
+}
+
+/* Not those that somebody is building at this moment. */
+static List *
+without_invalid(List *indexes)
+{
+	ListCell *lc;
+
+	foreach(lc, indexes)
+	{
+		if (!get_index_isvalid(lfirst_oid(lc)))
+			indexes = foreach_delete_current(indexes, lc);
+	}
+	return indexes;
+}
+
+/*
+ * Look at the table, and refuse what cannot be attached.  The caller holds a
+ * lock on it.
+ */
+static Findings
+look(Oid relid, const char *live_when_text)
+{
+	Findings   found = { 0 };
+	Oid		   attached_oid = attached_table_oid();
+	Identity   caller;
+	Relation   rel;
+	AttrNumber attnum;
+
+	check_owner(relid); /* what it was before the lock may be gone */
+	if (!OidIsValid(attached_oid))
+		refuse_dropped();
+	found.old = attached_row(attached_oid);
+	check_no_other_table(relid, &found.old);
+
+	caller = become_table_owner(relid);
+	rel = relation_open(relid, NoLock);
+	check_relation(rel);
+	found.form = tier_column_form(rel, tier_domain_oid(), &attnum);
+	if (live_when_text != NULL)
+		found.live_when = condition_canonical(rel, live_when_text);
+	found.has_index = find_index(rel, found.form, found.live_when, &found.old, &found.outdated);
+	if (found.outdated != NIL && is_index_being_built(relid))
+		found.outdated = without_invalid(found.outdated);
+	found.column_is_right = found.form == COLUMN_ATTACHED &&
+		TupleDescAttr(RelationGetDescr(rel), attnum - 1)->attnotnull &&
+		default_is_production(rel, attnum);
+
+	/*
+	 * A query of this session that is being planned or run, and calls a function
+	 * that calls us, knows the indexes already.  For a column the server checks.
+	 */
+	if (found.outdated != NIL && rel->rd_refcnt > 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("cannot attach \"%s\" because it is being used by active queries in this session",
+						RelationGetRelationName(rel))));
+	relation_close(rel, NoLock);
+	become_again(caller);
+	found.has_trigger = has_tier_change_trigger(relid);
+	return found;
+}
+
+static bool
+is_remembered(Oid relid, const Findings *found)
+{
+	const char *before = found->old.live_when;
+
+	if (found->old.relid != relid || (found->live_when == NULL) != (before == NULL))
+		return false;
+	return before == NULL || strcmp(found->live_when, before) == 0;
+}
+
+/*
+ * Is the table as it has to be?
+ *
+ * Looks as a reader would, which blocks nobody: not a build of an index, nor a
+ * vacuum.  The lock goes again, or two calls that hold it would wait for each
+ * other.
+ */
+static bool
+is_attached_already(Oid relid, const char *live_when_text, bool create_index, bool audit)
+{
+	Findings found;
+
+	LockRelationOid(relid, AccessShareLock);
+	found = look(relid, live_when_text);
+	UnlockRelationOid(relid, AccessShareLock);
+	return found.column_is_right && found.outdated == NIL && (found.has_index || !create_index) &&
+		found.has_trigger == audit && is_remembered(relid, &found);
+}
+
+/* Lock the table against changes of its form, and look at it. */
+static Findings
+lock_and_look(Oid relid, const char *live_when_text)
+{
+	/*
+	 * SHARE ROW EXCLUSIVE conflicts with itself and with writers: of two
+	 * calls one waits here, and then sees what the other has done.
+	 */
+	(void) attached_lock();
+	check_owner(relid);
+	check_children(relid);
+	check_no_build(relid);
+
+	/*
+	 * A build that has begun since may hold the lock.  One that begins while we
+	 * wait queues after us.
+	 */
+	if (!ConditionalLockRelationOid(relid, ShareUpdateExclusiveLock))
+	{
+		check_no_build(relid);
+		LockRelationOid(relid, ShareUpdateExclusiveLock);
+	}
+	return look(relid, live_when_text);
+}
+
+/* Change what differs, as the table's owner. */
+static void
+change_table(Oid relid, const Findings *found, bool audit)
+{
+	Identity  caller = become_table_owner(relid);
+	ListCell *lc;
+
+	/*
+	 * An index on the column would be built anew with the column's type, in
+	 * vain; and without create_index there must be none of that name in the
+	 * way of the one that you build.
+	 */
+	if (!found->column_is_right || found->outdated != NIL)
+		LockRelationOid(relid, AccessExclusiveLock);
+	foreach(lc, found->outdated)
+		run_sql("DROP INDEX %s", qualified_name(lfirst_oid(lc)));
+	if (!found->column_is_right)
+		make_tier_column(relid, found->form, tier_domain_oid());
+	make_tier_change_trigger(relid, audit);
+	become_again(caller);
+}
+
+/*
+ * attach_table
+ *		Make a table the workspaces table; see the head of this file for how.
+ */
+void
+attach_table(Oid relid, const char *live_when_text, bool create_index, bool audit)
+{
+	Findings found;
+
+	PreventCommandIfReadOnly("update_tier.attach()");
+
+	/* Before any lock: who may not attach a table must not block it either. */
+	check_owner(relid);
+	if (is_attached_already(relid, live_when_text, create_index, audit))
+		return;
+	found = lock_and_look(relid, live_when_text);
+
+	SPI_connect();
+	change_table(relid, &found, audit);
+
+	/*
+	 * As the caller, who may be allowed to create in the schema where the owner
+	 * is not.  The index has nobody's code in it.
+	 */
+	if (create_index && !found.has_index)
+		build_index(relid, found.live_when);
+
+	if (!is_remembered(relid, &found))
+		attached_write(relid, found.live_when);
+	if (found.old.relid == relid && found.live_when == NULL && found.old.live_when != NULL)
+		ereport(NOTICE,
+				(errmsg("every row of \"%s\" counts as a live workspace now", get_rel_name(relid)),
+				 errdetail("The condition was: %s.", found.old.live_when),
+				 errhint("Give it again to keep it: live_when is NULL unless you do.")));
+	SPI_finish();
+}
+
+/*
+ * update_tier.attach(workspaces regclass, live_when text, create_index boolean,
+ *		audit boolean) returns void
+ *
+ * Makes a table the workspaces table; see the head of this file for how.
+ * Errors: see COMMENT ON FUNCTION.
+ */
+Datum
+update_tier_attach(PG_FUNCTION_ARGS)
+{
+	require_own_tables(fcinfo);
+	if (PG_ARGISNULL(0))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("workspaces table must not be null")));
+	if (PG_ARGISNULL(2))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("create_index must not be null")));
+	if (PG_ARGISNULL(3))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("audit must not be null")));
+	attach_table(PG_GETARG_OID(0),
+				 PG_ARGISNULL(1) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(1)),
+				 PG_GETARG_BOOL(2),
+				 PG_GETARG_BOOL(3));
+	PG_RETURN_VOID();
+}

@@ -1,0 +1,101 @@
+/*-------------------------------------------------------------------------
+ *
+ * fleet/attach_at_install.c
+ *	  What the install script attaches.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "utils/guc.h"
+
+#include "fleet/attach.h"
+#include "fleet/attachable.h"
+#include "fleet/attached.h"
+#include "server/node.h"
+
+PG_FUNCTION_INFO_V1(update_tier_attach_at_install);
+
+/* Why the table is not attached: what stands in the NOTICE. */
+typedef struct LeftAlone
+{
+	const char *message;
+	const char *detail; /* or NULL */
+	const char *hint;
+} LeftAlone;
+
+/*
+ * May the install script attach the relation of that name, if there is one?  What
+ * it must leave alone is no reason not to install.
+ */
+static bool
+may_attach_at_install(NullableDatum table, LeftAlone *why)
+{
+	Oid relid = table.isnull ? InvalidOid : DatumGetObjectId(table.value);
+	Oid child;
+
+	*why = (LeftAlone){
+		.message = "no table \"workspaces\" to attach",
+		.hint = "Attach your table with SELECT update_tier.attach('your_table')."
+	};
+	if (!OidIsValid(relid))
+		return false;
+	if (!could_be_workspaces(relid))
+	{
+		why->detail = "There is a relation of that name, but it is no table with a column \"" ID_COLUMN "\" of type uuid.";
+		return false;
+	}
+
+	why->message = "table \"workspaces\" is left alone";
+	why->hint = "Attach it with SELECT update_tier.attach('workspaces').";
+	if (node_is_worker())
+	{
+		why->detail = "This is a Citus worker: the table that counts is the one of the coordinator.";
+		why->hint = "Attach it there with SELECT update_tier.attach('workspaces').";
+		return false;
+	}
+	if (is_distributed(relid))
+	{
+		why->detail = "Citus distributes it, and would run this script on its workers, too.";
+		return false;
+	}
+	child = foreign_child(relid);
+	if (OidIsValid(child))
+	{
+		why->detail = foreign_child_detail(relid, child);
+		why->hint = psprintf("%s Then attach it with SELECT update_tier.attach('workspaces').", foreign_child_hint(relid, child));
+		return false;
+	}
+	return true;
+}
+
+/*
+ * Called once, by the install script: attach "workspaces", if it is there.
+ *
+ * While a script runs the server shows no NOTICE.  This one matters, so it
+ * is shown to whoever would see notices otherwise.
+ */
+Datum
+update_tier_attach_at_install(PG_FUNCTION_ARGS)
+{
+	LeftAlone why;
+	int		  nest_level;
+
+	if (may_attach_at_install(fcinfo->args[0], &why))
+	{
+		attach_table(PG_GETARG_OID(0), NULL, true, true);
+		PG_RETURN_VOID();
+	}
+
+	nest_level = NewGUCNestLevel();
+	(void) set_config_option("client_min_messages",
+							 GetConfigOptionResetString("client_min_messages"),
+							 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	ereport(NOTICE,
+			(errmsg("%s", why.message),
+			 why.detail ? errdetail("%s", why.detail) : 0,
+			 errhint("%s", why.hint)));
+	AtEOXact_GUC(false, nest_level);
+	PG_RETURN_VOID();
+}

@@ -1,0 +1,495 @@
+/*-------------------------------------------------------------------------
+ *
+ * fleet/attached.c
+ *	  Which table is attached.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/relscan.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "executor/tuptable.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+
+#include "fleet/attached.h"
+#include "fleet/condition.h"
+#include "fleet/tier_domain.h"
+#include "server/compat.h"
+#include "server/dynamic_sql.h"
+#include "server/identity.h"
+#include "server/settings.h"
+#include "server/values.h"
+
+PG_FUNCTION_INFO_V1(update_tier_attached_changed);
+PG_FUNCTION_INFO_V1(update_tier_attached_replaced);
+
+/* Columns of update_tier.attached. */
+#define Anum_attached_workspaces 2
+#define Anum_attached_live_when	 3
+#define Natts_attached			 3
+
+#define ATTACH_HINT \
+	"Attach one with SELECT update_tier.attach('workspaces')."
+
+
+static WorkspacesTable attached_table = {
+	.statement_table.condition = condition_transform
+};
+
+/* Counts what we heard of, so that a look-up can tell what came meanwhile. */
+static uint64 changes_heard = 0;
+
+/*
+ * What this session knows of the attached table may be out of date: the
+ * table has changed, or update_tier.attached (which announces a change of
+ * its rows as one of its own, see update_tier_attached_changed).
+ */
+static void
+relation_changed(Datum arg, Oid relid)
+{
+	changes_heard++;
+	if (relid == InvalidOid ||
+		relid == attached_table.relid ||
+		relid == attached_table.attached_oid)
+		attached_table.valid = false;
+}
+
+/* A schema has been renamed, perhaps: that changes no relation. */
+static void
+schema_changed(Datum arg, int cacheid, uint32 hashvalue)
+{
+	changes_heard++;
+	attached_table.valid = false;
+}
+
+/* attached_table_oid: the relation update_tier.attached, or InvalidOid. */
+Oid
+attached_table_oid(void)
+{
+	return own_table_oid("attached");
+}
+
+/*
+ * attached_row
+ *		The row of update_tier.attached.
+ *
+ * Read here and not through SPI: no caller needs a right on that table to
+ * learn what is attached.  The latest snapshot, because what is remembered
+ * has to be right for the transactions to come; a parallel worker, which may
+ * take none, and its leader use the query's, and remember the row for no longer
+ * than that (see is_current).
+ */
+AttachedRow
+attached_row(Oid attached_oid)
+{
+	AttachedRow		row = { InvalidOid, NULL };
+	Relation		rel = try_table_open(attached_oid, AccessShareLock);
+	Snapshot		snapshot;
+	TableScanDesc	scan;
+	TupleTableSlot *slot;
+
+	/* The extension may have been dropped while we waited for the lock. */
+	if (rel == NULL)
+		return row;
+
+	slot = table_slot_create(rel, NULL);
+	snapshot = RegisterSnapshot(IsInParallelMode() ? GetActiveSnapshot() : GetLatestSnapshot());
+	scan = begin_scan(rel, snapshot);
+	if (table_scan_getnextslot(scan, ForwardScanDirection, slot))
+	{
+		bool  isnull;
+		Datum value;
+
+		row.relid = DatumGetObjectId(slot_getattr(slot, Anum_attached_workspaces, &isnull));
+		value = slot_getattr(slot, Anum_attached_live_when, &isnull);
+		if (!isnull)
+			row.live_when = TextDatumGetCString(value);
+	}
+	table_endscan(scan);
+	UnregisterSnapshot(snapshot);
+	ExecDropSingleTupleTableSlot(slot);
+	table_close(rel, AccessShareLock);
+	return row;
+}
+
+/* qualified_name: a relation's name, qualified and quoted, or NULL if it is gone. */
+char *
+qualified_name(Oid relid)
+{
+	char *name = get_rel_name(relid);
+	char *schema = name ? get_namespace_name(get_rel_namespace(relid)) : NULL;
+
+	return schema ? quote_qualified_identifier(schema, name) : NULL;
+}
+
+/*
+ * The attached table must have a column that every statement uses.  False,
+ * or an error, when it has not.
+ */
+static bool
+has_column(Oid relid, const char *column, Oid type, bool missing_ok)
+{
+	AttrNumber attnum = get_attnum(relid, column);
+	Oid		   actual = InvalidOid;
+
+	if (attnum != InvalidAttrNumber)
+		actual = get_atttype(relid, attnum);
+	if (actual == type || missing_ok)
+		return actual == type;
+
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("table %s is not as update_tier.attach left it",
+					qualified_name(relid)),
+			 OidIsValid(actual) ?
+				 errdetail("Column \"%s\" has type %s instead of %s.", column,
+						   format_type_be(actual), format_type_be(type)) :
+				 errdetail("It has no column \"%s\".", column),
+			 errhint("Attach it again with update_tier.attach.")));
+}
+
+static bool
+same_text(const char *a, const char *b)
+{
+	return (a == NULL) ? (b == NULL) : (b != NULL && strcmp(a, b) == 0);
+}
+
+/* What is an error where there is no attached table to be used? */
+typedef enum MissingTable
+{
+	MISSING_IS_ERROR, /* that none is attached, or one that is unfit */
+	UNFIT_IS_ERROR,	  /* one that is gone or unfit, but not that none is attached */
+	MISSING_IS_OK	  /* neither */
+} MissingTable;
+
+static void
+register_callbacks(void)
+{
+	static bool registered = false;
+
+	if (registered)
+		return;
+	CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
+	CacheRegisterSyscacheCallback(NAMESPACEOID, schema_changed, (Datum) 0);
+	registered = true;
+}
+
+/* No table is attached, or the one that is has been dropped. */
+pg_noreturn static void
+refuse_missing(const AttachedRow *row)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 OidIsValid(row->relid) ?
+				 errmsg("the attached workspaces table no longer exists") :
+				 errmsg("no workspaces table is attached"),
+			 errhint(ATTACH_HINT)));
+}
+
+/* Is the relation still a table with the columns that every statement uses? */
+static bool
+is_fit(Oid relid, const char *name, bool missing_ok)
+{
+	char relkind = get_rel_relkind(relid);
+
+	/* A rule can turn an empty table into a view, up to version 15. */
+	if (relkind != RELKIND_RELATION && relkind != RELKIND_PARTITIONED_TABLE)
+	{
+		if (missing_ok)
+			return false;
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the attached relation %s is no longer a table", name),
+				 errhint("Detach it with update_tier.detach(), and attach a table.")));
+	}
+	return has_column(relid, ID_COLUMN, UUIDOID, missing_ok) &&
+		has_column(relid, TIER_COLUMN, tier_domain_oid(), missing_ok);
+}
+
+/* The plans for the table can stay unless one of these has changed. */
+static void
+remember_table(const AttachedRow *row, const char *name)
+{
+	StatementTable *known = &attached_table.statement_table;
+	char		   *new_name;
+	char		   *new_live_when;
+
+	if (attached_table.relid == row->relid && same_text(known->name, name) &&
+		same_text(known->live_when, row->live_when))
+		return;
+
+	new_name = MemoryContextStrdup(TopMemoryContext, name);
+	new_live_when = row->live_when ? MemoryContextStrdup(TopMemoryContext, row->live_when) : NULL;
+	if (known->name)
+		pfree(unconstify(char *, known->name));
+	if (known->live_when)
+		pfree(unconstify(char *, known->live_when));
+	attached_table.relid = row->relid;
+	known->name = new_name;
+	known->live_when = new_live_when;
+	known->generation++;
+}
+
+/*
+ * Look up the attached table and remember it.  False where there is none that
+ * can be used, unless that is an error; neither is remembered.
+ */
+static bool
+load_attached_table(MissingTable missing)
+{
+	uint64		heard_before;
+	Oid			attached_oid;
+	AttachedRow row = { InvalidOid, NULL };
+	char	   *name = NULL;
+	Oid			owner;
+
+	register_callbacks();
+	heard_before = changes_heard;
+	attached_oid = attached_table_oid();
+	if (OidIsValid(attached_oid))
+		row = attached_row(attached_oid);
+	if (OidIsValid(row.relid))
+		name = qualified_name(row.relid);
+	if (name == NULL)
+	{
+		if (missing == MISSING_IS_OK || (missing == UNFIT_IS_ERROR && !OidIsValid(row.relid)))
+			return false;
+		refuse_missing(&row);
+	}
+	owner = relation_owner(row.relid);
+	if (!is_fit(row.relid, name, missing == MISSING_IS_OK))
+		return false;
+	remember_table(&row, name);
+	attached_table.attached_oid = attached_oid;
+	attached_table.statement_table.owner = owner;
+
+	/* News that came while we looked may be of what we had read already. */
+	attached_table.valid = (changes_heard == heard_before);
+
+	/* A query in parallel reads with a snapshot of before the news, perhaps. */
+	attached_table.read_for = IsInParallelMode() ? GetCurrentStatementStartTimestamp() : 0;
+	return true;
+}
+
+/*
+ * Does what was looked up still count?  What a query in parallel has read
+ * counts for that query.
+ */
+static bool
+is_current(void)
+{
+	return attached_table.valid &&
+		(attached_table.read_for == 0 ||
+		 (IsInParallelMode() && attached_table.read_for == GetCurrentStatementStartTimestamp()));
+}
+
+/*
+ * What is known of the attached table, in the caller's memory.  Others may come
+ * to know something else while the caller works with it: code of the table's
+ * owner may run in any statement on it, and attach another one.
+ */
+static const WorkspacesTable *
+copy_attached_table(void)
+{
+	WorkspacesTable *copy = palloc_object(WorkspacesTable);
+
+	*copy = attached_table;
+	copy->statement_table.name = pstrdup(attached_table.statement_table.name);
+	copy->statement_table.live_when = attached_table.statement_table.live_when ?
+		pstrdup(attached_table.statement_table.live_when) :
+		NULL;
+	return copy;
+}
+
+/*
+ * Lock the attached table and return what is known of it.  NULL where there is
+ * none that can be used, unless that is an error.
+ *
+ * Taking a lock brings the news of what has changed before it was granted.
+ * So what was looked up holds for as long as the lock does if it still
+ * counts as valid once the table is locked; otherwise it is looked up again,
+ * until the two agree.
+ */
+static const WorkspacesTable *
+lock_attached_table(LOCKMODE mode, MissingTable missing)
+{
+	for (;;)
+	{
+		Oid relid;
+
+		if (!is_current() && !load_attached_table(missing))
+			return NULL;
+		relid = attached_table.relid;
+		LockRelationOid(relid, mode);
+		if (is_current() && attached_table.relid == relid)
+			return copy_attached_table();
+
+		/*
+		 * Look again under the lock: a change of the table itself can then
+		 * not come in between, and one round more is the last, but for the
+		 * case that another table has been attached.
+		 */
+		if (load_attached_table(missing) && attached_table.relid == relid)
+			return copy_attached_table();
+		UnlockRelationOid(relid, mode);
+	}
+}
+
+/*
+ * workspaces_lock
+ *		Lock the attached table, and return what is known of it in the caller's
+ *		memory.  The lock lasts to the end of the transaction, as the lock of a
+ *		statement on the table does.
+ *
+ * Errors: 55000 when no table is attached, or it is no longer fit.
+ */
+const WorkspacesTable *
+workspaces_lock(LOCKMODE mode)
+{
+	return lock_attached_table(mode, MISSING_IS_ERROR);
+}
+
+/*
+ * workspaces_if_attached
+ *		The same, but NULL when no table is attached.
+ */
+const WorkspacesTable *
+workspaces_if_attached(LOCKMODE mode)
+{
+	return lock_attached_table(mode, UNFIT_IS_ERROR);
+}
+
+/*
+ * workspaces_seen
+ *		The attached table as far as is known without locking it; InvalidOid:
+ *		none.
+ */
+Oid
+workspaces_seen(void)
+{
+	return is_current() || load_attached_table(MISSING_IS_OK) ? attached_table.relid : InvalidOid;
+}
+
+/*
+ * workspaces_if_readable
+ *		The same for the planner, which can do without: NULL instead of the
+ *		errors, and where the caller may not read the table.
+ */
+const WorkspacesTable *
+workspaces_if_readable(LOCKMODE mode)
+{
+	AttrNumber id;
+
+	if (!is_current() && !load_attached_table(MISSING_IS_OK))
+		return NULL;
+	id = get_attnum(attached_table.relid, ID_COLUMN);
+	if (pg_class_aclcheck(attached_table.relid, GetUserId(), ACL_SELECT) != ACLCHECK_OK &&
+		(id == InvalidAttrNumber ||
+		 pg_attribute_aclcheck(attached_table.relid, id, GetUserId(), ACL_SELECT) != ACLCHECK_OK))
+		return NULL;
+	return lock_attached_table(mode, MISSING_IS_OK);
+}
+
+/*
+ * attached_write
+ *		Remember a table as the attached one; InvalidOid: none.  As the owner of
+ *		update_tier.attached: callers have no right to write it.
+ */
+void
+attached_write(Oid relid, const char *live_when)
+{
+	Identity caller = become(extension_owner(), SECURITY_RESTRICTED_OPERATION);
+	int		 nest_level = enter_canonical_settings();
+
+	run_sql("DELETE FROM " MACHINERY_SCHEMA ".attached");
+	if (OidIsValid(relid))
+		run_sql("INSERT INTO " MACHINERY_SCHEMA ".attached (workspaces, live_when) VALUES (%u, %s)",
+				relid, live_when ? quote_literal_cstr(live_when) : "NULL");
+	AtEOXact_GUC(false, nest_level);
+	become_again(caller);
+}
+
+/* refuse_dropped: the extension has been dropped while we waited. */
+void
+refuse_dropped(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("extension \"%s\" has been dropped", MACHINERY_SCHEMA)));
+}
+
+/*
+ * attached_lock
+ *		Lock update_tier.attached against other calls that attach or detach, and
+ *		return its OID.
+ *
+ * Errors: 55000 when DROP EXTENSION has committed while we waited.
+ */
+Oid
+attached_lock(void)
+{
+	Oid attached_oid = attached_table_oid();
+
+	if (OidIsValid(attached_oid))
+		LockRelationOid(attached_oid, ShareRowExclusiveLock);
+	if (!OidIsValid(attached_oid) || attached_table_oid() != attached_oid)
+		refuse_dropped();
+	return attached_oid;
+}
+
+/*
+ * update_tier.attached_changed() returns trigger
+ *
+ * Statement trigger on update_tier.attached, fired however its row changes
+ * (attach, a restore, an administrator): every session forgets which table
+ * is attached once the change is committed.
+ */
+Datum
+update_tier_attached_changed(PG_FUNCTION_ARGS)
+{
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function \"attached_changed\" must be called as a trigger")));
+	CacheInvalidateRelcacheByRelid(RelationGetRelid(((TriggerData *) fcinfo->context)->tg_relation));
+	return PointerGetDatum(NULL);
+}
+
+static Statement forget_attached = {
+	.text = "DELETE FROM update_tier.attached",
+	.role = AS_CALLER,
+};
+
+/*
+ * update_tier.attached_replaced() returns trigger
+ *
+ * Row trigger on update_tier.attached, before a row is inserted: the one
+ * that is there goes.  Data that is restored where a table is attached
+ * already would otherwise stop at the row that says so.
+ */
+Datum
+update_tier_attached_replaced(PG_FUNCTION_ARGS)
+{
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function \"attached_replaced\" must be called as a trigger")));
+	statement_run(&forget_attached, NULL, NULL, NULL);
+	return PointerGetDatum(((TriggerData *) fcinfo->context)->tg_trigtuple);
+}

@@ -1,0 +1,53 @@
+/*-------------------------------------------------------------------------
+ *
+ * fleet/attached.h
+ *	  Which table is attached.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FLEET_ATTACHED_H
+#define FLEET_ATTACHED_H
+
+#include "storage/lockdefs.h"
+#include "utils/timestamp.h"
+
+#include "server/compat.h"
+#include "server/statement.h"
+
+#define ID_COLUMN "id"
+
+/*
+ * The attached table as this session last saw it.  The generation of
+ * "statement_table" changes whenever a statement made for it would no longer be
+ * right.
+ */
+typedef struct WorkspacesTable
+{
+	StatementTable statement_table; /* its name, owner and condition */
+	bool		   valid;			/* false: look again before use */
+	TimestampTz	   read_for;		/* the query in parallel that read it, or 0 */
+	Oid			   attached_oid;	/* update_tier.attached itself */
+	Oid			   relid;			/* the workspaces table */
+} WorkspacesTable;
+
+/* A row of update_tier.attached. */
+typedef struct AttachedRow
+{
+	Oid	  relid;	 /* InvalidOid: nothing is attached */
+	char *live_when; /* palloc'd, or NULL */
+} AttachedRow;
+
+extern const WorkspacesTable *workspaces_lock(LOCKMODE mode);
+extern const WorkspacesTable *workspaces_if_attached(LOCKMODE mode);
+extern const WorkspacesTable *workspaces_if_readable(LOCKMODE mode);
+extern Oid					  workspaces_seen(void);
+
+extern Oid				attached_table_oid(void);
+extern AttachedRow		attached_row(Oid attached_oid);
+extern Oid				attached_lock(void);
+extern void				attached_write(Oid relid, const char *live_when);
+pg_noreturn extern void refuse_dropped(void);
+
+extern char *qualified_name(Oid relid);
+
+#endif

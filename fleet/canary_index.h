@@ -1,0 +1,32 @@
+/*-------------------------------------------------------------------------
+ *
+ * fleet/canary_index.h
+ *	  The partial index over the canaries.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FLEET_CANARY_INDEX_H
+#define FLEET_CANARY_INDEX_H
+
+#include "nodes/pg_list.h"
+#include "utils/relcache.h"
+
+#include "fleet/attached.h"
+#include "fleet/tier_column.h"
+
+/* How an index relates to the one that an attached table has. */
+typedef enum IndexForm
+{
+	INDEX_OTHER,   /* somebody's own */
+	INDEX_KNOWN,   /* of canaries, but not as it has to be */
+	INDEX_ATTACHED /* as it has to be */
+} IndexForm;
+
+extern bool		 find_index(Relation rel, ColumnForm form, const char *live_when,
+							const AttachedRow *old, List **outdated);
+extern IndexForm classify_index(Relation rel, Oid index_oid, List *wanted);
+extern List		*former_index_predicate(Relation rel, const char *live_when);
+extern char		*index_name(Relation rel);
+extern void		 build_index(Oid relid, const char *live_when);
+
+#endif

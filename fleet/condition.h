@@ -1,0 +1,19 @@
+/*-------------------------------------------------------------------------
+ *
+ * fleet/condition.h
+ *	  Conditions on the rows of one table.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FLEET_CONDITION_H
+#define FLEET_CONDITION_H
+
+#include "parser/parse_node.h"
+#include "utils/relcache.h"
+
+extern char *condition_canonical(Relation rel, const char *condition);
+extern List *condition_as_predicate(Relation rel, const char *ours, const char *stored);
+extern Node *condition_transform(ParseState *pstate, const char *condition);
+extern bool	 is_users_function(Oid funcid, void *context);
+
+#endif

@@ -1,0 +1,124 @@
+/*-------------------------------------------------------------------------
+ *
+ * fleet/detach.c
+ *	  Turning the workspaces table back to plain SQL.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "catalog/pg_class.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+
+#include "fleet/attachable.h"
+#include "fleet/attached.h"
+#include "fleet/canary_index.h"
+#include "fleet/tier_change.h"
+#include "fleet/tier_domain.h"
+#include "fleet/type_change.h"
+#include "server/dynamic_sql.h"
+#include "server/identity.h"
+#include "server/node.h"
+
+PG_FUNCTION_INFO_V1(update_tier_detach);
+
+/*
+ * Give the table the form that it would have in plain SQL.
+ */
+static void
+make_plain(Oid relid, const AttachedRow *old)
+{
+	Identity  caller = become_table_owner(relid);
+	char	 *table = qualified_name(relid);
+	Relation  rel = table_open(relid, NoLock);
+	char	 *index = index_name(rel);
+	List	 *indexes;
+	List	 *ours = NIL;
+	List	 *wanted = former_index_predicate(rel, old->live_when);
+	Oid		  named = get_relname_relid(index, RelationGetNamespace(rel));
+	ListCell *lc;
+
+	indexes = RelationGetIndexList(rel);
+	foreach(lc, indexes)
+	{
+		IndexForm form = classify_index(rel, lfirst_oid(lc), wanted);
+
+		if (form == INDEX_ATTACHED || (form == INDEX_KNOWN && lfirst_oid(lc) == named))
+			ours = lappend_oid(ours, lfirst_oid(lc));
+	}
+	table_close(rel, NoLock);
+
+	foreach(lc, ours)
+		run_sql("DROP INDEX %s", qualified_name(lfirst_oid(lc)));
+	change_type(relid, table, "pg_catalog.text COLLATE pg_catalog.\"default\"", InvalidOid);
+	run_sql("ALTER TABLE %s ADD CHECK (" TIER_COLUMN " OPERATOR(pg_catalog.=) ANY"
+			" (ARRAY['canary'::pg_catalog.text, 'production'::pg_catalog.text]))",
+			table);
+	become_again(caller);
+	run_sql("CREATE INDEX IF NOT EXISTS %s ON %s USING btree (" TIER_COLUMN ")"
+			" WHERE " TIER_COLUMN " OPERATOR(pg_catalog.=) 'canary'",
+			quote_identifier(index), table);
+}
+
+/*
+ * update_tier.detach() returns void
+ *
+ * Turns the attached table back to plain SQL, every value kept; a table that
+ * is no longer there, or no longer of the attached form, is forgotten.
+ * Errors: 42501 when the caller does not own the table (or, if it is gone,
+ * the extension's tables).
+ */
+Datum
+update_tier_detach(PG_FUNCTION_ARGS)
+{
+	Oid			attached_oid = attached_table_oid();
+	AttachedRow old = attached_row(attached_oid);
+	bool		exists = OidIsValid(old.relid) && qualified_name(old.relid) != NULL;
+
+	require_own_tables(fcinfo);
+	PreventCommandIfReadOnly("update_tier.detach()");
+
+	/* As in attach(): rights before locks, and again under them. */
+	if (OidIsValid(old.relid))
+		check_owner(exists ? old.relid : attached_oid);
+
+	attached_oid = attached_lock();
+	old = attached_row(attached_oid);
+	if (!OidIsValid(old.relid))
+	{
+		ereport(NOTICE,
+				(errmsg("no workspaces table is attached, nothing to detach")));
+		PG_RETURN_VOID();
+	}
+	LockRelationOid(old.relid, AccessExclusiveLock);
+	exists = qualified_name(old.relid) != NULL;
+	check_owner(exists ? old.relid : attached_oid);
+
+	SPI_connect();
+	if (exists)
+	{
+		AttrNumber attnum = get_attnum(old.relid, TIER_COLUMN);
+		char	   relkind = get_rel_relkind(old.relid);
+
+		if (relkind == RELKIND_RELATION || relkind == RELKIND_PARTITIONED_TABLE)
+		{
+			Identity caller = become_table_owner(old.relid);
+
+			make_tier_change_trigger(old.relid, false);
+			become_again(caller);
+			if (attnum != InvalidAttrNumber &&
+				get_atttype(old.relid, attnum) == tier_domain_oid())
+				make_plain(old.relid, &old);
+		}
+	}
+	attached_write(InvalidOid, NULL);
+	SPI_finish();
+	PG_RETURN_VOID();
+}

@@ -1,0 +1,15 @@
+/*-------------------------------------------------------------------------
+ *
+ * fleet/enum_column.h
+ *	  What stands in the way of making text of an enum.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FLEET_ENUM_COLUMN_H
+#define FLEET_ENUM_COLUMN_H
+
+#include "nodes/pg_list.h"
+
+extern void check_enum_dependents(Oid relid, List *droppable);
+
+#endif

@@ -1,0 +1,442 @@
+/*-------------------------------------------------------------------------
+ *
+ * fleet/workspaces.c
+ *	  Listing the workspaces, counting them, and changing a tier.
+ *
+ * Every function here runs with its caller's privileges and under the row
+ * level security that applies to the caller.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "executor/tstoreReceiver.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "utils/builtins.h"
+#include "utils/tuplestore.h"
+#include "utils/uuid.h"
+
+#include "fleet/tier_change.h"
+#include "fleet/tier_domain.h"
+#include "fleet/workspaces.h"
+#include "server/compat.h"
+#include "server/node.h"
+#include "server/values.h"
+
+PG_FUNCTION_INFO_V1(update_tier_canary_workspaces);
+PG_FUNCTION_INFO_V1(update_tier_production_workspaces);
+PG_FUNCTION_INFO_V1(update_tier_workspaces_in_tier);
+PG_FUNCTION_INFO_V1(update_tier_workspace_tier);
+PG_FUNCTION_INFO_V1(update_tier_set_update_tier);
+PG_FUNCTION_INFO_V1(update_tier_counts);
+
+
+/* ---------------------------------------------------------------------
+ * Lists
+ * ---------------------------------------------------------------------
+ */
+
+/*
+ * The tier stands in the text as a literal, so that every plan of the
+ * canaries' list can use the partial index.
+ */
+#define IN_TIER(tier) \
+	"SELECT w.id FROM $table AS w" \
+	" WHERE w.update_tier OPERATOR(pg_catalog.=) '" tier "' AND \"$live\""
+
+static Statement list_all[TIER_COUNT] = {
+	[TIER_CANARY] = {
+		.text = IN_TIER("canary") " ORDER BY w.id",
+		.read_only = true,
+	},
+	[TIER_PRODUCTION] = {
+		.text = IN_TIER("production") " ORDER BY w.id",
+		.read_only = true,
+	}
+};
+
+/* $1: at most so many rows, or NULL. */
+static Statement list_first[TIER_COUNT] = {
+	[TIER_CANARY] = {
+		.text = IN_TIER("canary") " ORDER BY w.id LIMIT $1",
+		.nargs = 1,
+		.argtypes = { INT8OID },
+		.read_only = true,
+	},
+	[TIER_PRODUCTION] = {
+		.text = IN_TIER("production") " ORDER BY w.id LIMIT $1",
+		.nargs = 1,
+		.argtypes = { INT8OID },
+		.read_only = true,
+	}
+};
+
+/* $2: the last id of the page before. */
+static Statement list_next[TIER_COUNT] = {
+	[TIER_CANARY] = {
+		.text = IN_TIER("canary") " AND w.id OPERATOR(pg_catalog.>) $2 ORDER BY w.id LIMIT $1",
+		.nargs = 2,
+		.argtypes = { INT8OID, UUIDOID },
+		.read_only = true,
+	},
+	[TIER_PRODUCTION] = {
+		.text = IN_TIER("production") " AND w.id OPERATOR(pg_catalog.>) $2 ORDER BY w.id LIMIT $1",
+		.nargs = 2,
+		.argtypes = { INT8OID, UUIDOID },
+		.read_only = true,
+	}
+};
+
+/*
+ * Return the rows of a statement as a function's result set: the executor
+ * writes each into the tuplestore, which keeps to work_mem.
+ */
+static Datum
+return_rows(FunctionCallInfo fcinfo, Statement *statement,
+			const NullableDatum *args)
+{
+	ReturnSetInfo		  *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	const WorkspacesTable *table;
+	DestReceiver		  *dest;
+
+	require_own_tables(fcinfo);
+	table = workspaces_lock(AccessShareLock);
+	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
+	dest = CreateTuplestoreDestReceiver();
+	SetTuplestoreDestReceiverParams(dest, rsinfo->setResult,
+									rsinfo->econtext->ecxt_per_query_memory,
+									false, NULL, NULL);
+	statement_run(statement, &table->statement_table, args, dest);
+	dest->rDestroy(dest);
+	return (Datum) 0;
+}
+
+/*
+ * canary_workspaces() returns setof uuid
+ *
+ * The live workspaces of tier canary, ordered by id.
+ * Errors: 55000 when no table is attached.
+ */
+Datum
+update_tier_canary_workspaces(PG_FUNCTION_ARGS)
+{
+	return return_rows(fcinfo, &list_all[TIER_CANARY], NULL);
+}
+
+/*
+ * production_workspaces() returns setof uuid
+ *
+ * The live workspaces of tier production, ordered by id.
+ * Errors: 55000 when no table is attached.
+ */
+Datum
+update_tier_production_workspaces(PG_FUNCTION_ARGS)
+{
+	return return_rows(fcinfo, &list_all[TIER_PRODUCTION], NULL);
+}
+
+/*
+ * workspaces_in_tier(tier text, after uuid, max_rows bigint) returns setof uuid
+ *
+ * The live workspaces of a tier, ordered by id: those behind "after" (NULL:
+ * from the first), at most "max_rows" (NULL: all).  A page is found by its
+ * key, so the last one costs what the first one does.
+ * Errors: 23514 for what is no tier, 22023 for a negative max_rows, 55000
+ * when no table is attached.
+ */
+Datum
+update_tier_workspaces_in_tier(PG_FUNCTION_ARGS)
+{
+	Tier		  tier = tier_argument(fcinfo->args[0], "update tier");
+	NullableDatum args[2] = { fcinfo->args[2], fcinfo->args[1] };
+
+	if (!args[0].isnull && DatumGetInt64(args[0].value) < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("max_rows must not be negative: %lld",
+						(long long) DatumGetInt64(args[0].value)),
+				 errhint("Leave it out, or pass NULL, for no limit.")));
+
+	return return_rows(fcinfo,
+					   args[1].isnull ? &list_first[tier] : &list_next[tier],
+					   args);
+}
+
+/*
+ * workspaces_expected
+ *		How many rows a tier's list has, as the planner sees it; negative:
+ *		cannot tell.
+ */
+double
+workspaces_expected(Tier tier, const WorkspacesTable *table)
+{
+	return statement_rows(&list_all[tier], &table->statement_table);
+}
+
+static Statement count_tiers = {
+	.text = "SELECT pg_catalog.count(*) FILTER (WHERE w.update_tier OPERATOR(pg_catalog.=) 'canary'),"
+			" pg_catalog.count(*) FILTER (WHERE w.update_tier OPERATOR(pg_catalog.=) 'production')"
+			" FROM $table AS w WHERE \"$live\"",
+	.read_only = true,
+	.cursor_options = CURSOR_OPT_PARALLEL_OK
+};
+
+/*
+ * update_tier.counts() returns table (tier update_tier, workspaces bigint)
+ *
+ * How many live workspaces each tier has; a row for each tier, in rollout
+ * order, also where there are none.
+ * Errors: 55000 when no table is attached.
+ */
+Datum
+update_tier_counts(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo		  *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	const WorkspacesTable *table;
+	NullableDatum		   counted[TIER_COUNT];
+
+	require_own_tables(fcinfo);
+	table = workspaces_lock(AccessShareLock);
+	InitMaterializedSRF(fcinfo, 0);
+	if (!statement_fetch(&count_tiers, &table->statement_table, NULL, counted))
+		elog(ERROR, "counting workspaces returned no row");
+	for (int i = 0; i < TIER_COUNT; i++)
+	{
+		Datum values[2] = { CStringGetTextDatum(tier_names[i]), counted[i].value };
+		bool  nulls[2] = { false, false };
+
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	}
+	return (Datum) 0;
+}
+
+
+/* ---------------------------------------------------------------------
+ * One workspace
+ * ---------------------------------------------------------------------
+ */
+
+#define TIER_OF_ONE \
+	"SELECT w.update_tier FROM $table AS w WHERE w.id OPERATOR(pg_catalog.=) $1"
+
+static Statement read_tier = {
+	.text = TIER_OF_ONE,
+	.nargs = 1,
+	.argtypes = { UUIDOID },
+	.read_only = true,
+};
+
+/* The same in a function that writes: it sees what was committed meanwhile. */
+static Statement reread_tier = {
+	.text = TIER_OF_ONE,
+	.nargs = 1,
+	.argtypes = { UUIDOID },
+};
+
+static Statement lock_tier = {
+	.text = TIER_OF_ONE " FOR NO KEY UPDATE OF w",
+	.nargs = 1,
+	.argtypes = { UUIDOID },
+};
+
+static Statement write_tier = {
+	.text = "UPDATE $table AS w SET update_tier = $2"
+			" WHERE w.id OPERATOR(pg_catalog.=) $1 RETURNING w.update_tier",
+	.nargs = 2,
+	.argtypes = { UUIDOID, TEXTOID },
+};
+
+/* For the NOTICE: the caller may not be allowed to read what live_when names. */
+static Statement any_canary = {
+	.text = "SELECT true FROM $table AS w"
+			" WHERE w.update_tier OPERATOR(pg_catalog.=) 'canary' AND \"$live\" LIMIT 1",
+	.role = AS_TABLE_OWNER,
+};
+
+/*
+ * workspace_tier(workspace uuid) returns update_tier
+ *
+ * The workspace's tier, live or not; NULL for an unknown one.  Strict.
+ * Errors: 55000 when no table is attached.
+ */
+Datum
+update_tier_workspace_tier(PG_FUNCTION_ARGS)
+{
+	const WorkspacesTable *table;
+	NullableDatum		   tier;
+
+	require_own_tables(fcinfo);
+	table = workspaces_lock(AccessShareLock);
+	if (!statement_fetch(&read_tier, &table->statement_table, &fcinfo->args[0], &tier) || tier.isnull)
+		PG_RETURN_NULL();
+	PG_RETURN_DATUM(tier.value);
+}
+
+static char *
+uuid_text(Datum workspace)
+{
+	return DatumGetCString(DirectFunctionCall1(uuid_out, workspace));
+}
+
+/*
+ * Fetch the workspace's tier with one of the statements above.
+ */
+static bool
+fetch_tier(Statement *statement, const WorkspacesTable *table,
+		   NullableDatum workspace, Tier *tier)
+{
+	NullableDatum value;
+
+	if (!statement_fetch(statement, &table->statement_table, &workspace, &value))
+		return false;
+	*tier = tier_argument(value, "stored update tier");
+	return true;
+}
+
+pg_noreturn static void
+refuse_unknown(Datum workspace, const WorkspacesTable *table)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_NO_DATA_FOUND),
+			 errmsg("workspace %s does not exist", uuid_text(workspace)),
+			 errdetail("Table %s has no row with this id that you may see.",
+					   table->statement_table.name)));
+}
+
+/* Compare-and-set: is the tier the one that the caller expects? */
+static void
+check_expected(Datum workspace, Tier current, NullableDatum expected)
+{
+	if (expected.isnull || tier_argument(expected, "expected update tier") == current)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("update tier of workspace %s is not the expected one",
+					uuid_text(workspace)),
+			 errdetail("It is \"%s\", expected was \"%s\".",
+					   tier_names[current], TextDatumGetCString(expected.value)),
+			 errhint("Read the tier again, and decide anew.")));
+}
+
+/*
+ * Lock the row, and read its tier once more: what was seen may have changed
+ * while we waited.  NO KEY UPDATE is the lock that the UPDATE itself takes.
+ */
+static Tier
+lock_workspace(const WorkspacesTable *table, NullableDatum workspace)
+{
+	Tier current;
+
+	if (fetch_tier(&lock_tier, table, workspace, &current))
+		return current;
+	if (!fetch_tier(&reread_tier, table, workspace, &current))
+		refuse_unknown(workspace.value, table);
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("permission denied to change the update tier of workspace %s",
+					uuid_text(workspace.value)),
+			 errdetail("A row-level security policy of table %s lets you see the row, but not update it.",
+					   table->statement_table.name)));
+}
+
+static void
+write_workspace_tier(const WorkspacesTable *table, NullableDatum workspace, Tier current, Tier wanted)
+{
+	NullableDatum	 args[2] = { workspace, text_value(tier_names[wanted]) };
+	const pg_uuid_t *written_before = set_update_tier_writes;
+	NullableDatum	 written;
+	bool			 done = false;
+
+	set_update_tier_writes = DatumGetUUIDP(workspace.value);
+	PG_TRY();
+	{
+		done = statement_fetch(&write_tier, &table->statement_table, args, &written);
+	}
+	PG_FINALLY();
+	{
+		set_update_tier_writes = written_before;
+	}
+	PG_END_TRY();
+	if (!done || tier_argument(written, "stored update tier") != wanted)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("update tier of workspace %s did not change",
+						uuid_text(workspace.value)),
+				 errdetail("A trigger or rule of table %s kept it \"%s\".",
+						   table->statement_table.name, tier_names[current])));
+}
+
+/* After a workspace has ceased to be a canary: say so if it was the last one. */
+static void
+notice_if_last_canary(Datum workspace)
+{
+	const WorkspacesTable *table;
+	NullableDatum		   found;
+
+	/* A trigger of the table's owner may have changed what is attached. */
+	table = workspaces_lock(RowExclusiveLock);
+	if (!statement_fetch(&any_canary, &table->statement_table, NULL, &found))
+		ereport(NOTICE,
+				(errmsg("no canary workspaces are left"),
+				 errdetail("Workspace %s was the last one.", uuid_text(workspace)),
+				 errhint("Updates reach production only after canaries ran them: make another workspace a canary.")));
+}
+
+/*
+ * set_update_tier(workspace uuid, tier text, expected text) returns update_tier
+ *
+ * Gives a workspace a tier and returns the one it had.  Writes nothing when
+ * it has that tier already.  With "expected", only if the present tier is
+ * that one (compare-and-set).  Raises a NOTICE when no live canary is left.
+ *
+ * Errors: 23514 for what is no tier, 22004 for a NULL workspace, P0002 for
+ * an unknown one, 55000 when the present tier is not the expected one, when
+ * a trigger or rule kept the row as it was, or when no table is attached,
+ * 42501 when row-level security lets the caller see the row but not change
+ * it, 40001 as any UPDATE under REPEATABLE READ.
+ *
+ * Two callers: the second waits for the row's lock and then decides on what
+ * the first one left.
+ */
+Datum
+update_tier_set_update_tier(PG_FUNCTION_ARGS)
+{
+	NullableDatum		   workspace = fcinfo->args[0];
+	NullableDatum		   expected = fcinfo->args[2];
+	Tier				   wanted = tier_argument(fcinfo->args[1], "update tier");
+	Tier				   current;
+	const WorkspacesTable *table;
+
+	require_own_tables(fcinfo);
+	if (!expected.isnull)
+		(void) tier_argument(expected, "expected update tier");
+	if (workspace.isnull)
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("workspace must not be null")));
+
+	/*
+	 * RowExclusiveLock is what the UPDATE will take; a weaker lock first and
+	 * this one then could deadlock with an ALTER TABLE that waits in between.
+	 */
+	table = workspaces_lock(RowExclusiveLock);
+
+	/* Most calls that change nothing end here, without a lock on the row. */
+	if (!fetch_tier(&reread_tier, table, workspace, &current))
+		refuse_unknown(workspace.value, table);
+	check_expected(workspace.value, current, expected);
+	if (current != wanted)
+	{
+		current = lock_workspace(table, workspace);
+		check_expected(workspace.value, current, expected);
+	}
+	if (current != wanted)
+	{
+		write_workspace_tier(table, workspace, current, wanted);
+		if (current == TIER_CANARY)
+			notice_if_last_canary(workspace.value);
+	}
+	PG_RETURN_DATUM(CStringGetTextDatum(tier_names[current]));
+}

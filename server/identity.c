@@ -1,0 +1,105 @@
+/*-------------------------------------------------------------------------
+ *
+ * server/identity.c
+ *	  Acting as another role, and the owners of things.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+
+#include "server/identity.h"
+#include "server/values.h"
+
+/*
+ * become
+ *		Act as another role for statements of our own, whose every name is
+ *		qualified.  An error on the way gives the caller its identity back, as
+ *		the end of any transaction does.
+ */
+Identity
+become(Oid role, int flags)
+{
+	Identity caller;
+
+	GetUserIdAndSecContext(&caller.user, &caller.security_context);
+	SetUserIdAndSecContext(role, caller.security_context | SECURITY_LOCAL_USERID_CHANGE | flags);
+	return caller;
+}
+
+/*
+ * become_table_owner
+ *		Act as the owner of a table that somebody else attaches or detaches.
+ *
+ * What the owner has hung on the table runs then: triggers, functions in
+ * indexes and CHECKs, also those that the planner folds into constants.  It
+ * must not run with the rights of a superuser who creates the extension.  The
+ * model is what the server does for REINDEX and REFRESH MATERIALIZED VIEW; and
+ * for foreign keys, as every row counts, also one that FORCE ROW LEVEL SECURITY
+ * hides from the owner.
+ */
+Identity
+become_table_owner(Oid relid)
+{
+	Oid owner = relation_owner(relid);
+
+	return become(owner, SECURITY_NOFORCE_RLS | (owner == GetUserId() ? 0 : SECURITY_RESTRICTED_OPERATION));
+}
+
+/* become_again: be the caller again. */
+void
+become_again(Identity caller)
+{
+	SetUserIdAndSecContext(caller.user, caller.security_context);
+}
+
+/* relation_owner: the owner of a relation. */
+Oid
+relation_owner(Oid relid)
+{
+	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	Oid		  owner;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for relation %u", relid);
+	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+	ReleaseSysCache(tuple);
+	return owner;
+}
+
+/* type_owner: the owner of a type. */
+Oid
+type_owner(Oid type)
+{
+	HeapTuple tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
+	Oid		  owner;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for type %u", type);
+	owner = ((Form_pg_type) GETSTRUCT(tuple))->typowner;
+	ReleaseSysCache(tuple);
+	return owner;
+}
+
+/* own_table_oid: the extension's relation of this name, or InvalidOid. */
+Oid
+own_table_oid(const char *name)
+{
+	Oid schema = get_namespace_oid(MACHINERY_SCHEMA, true);
+
+	return OidIsValid(schema) ? get_relname_relid(name, schema) : InvalidOid;
+}
+
+/* extension_owner: the owner of the extension's own tables. */
+Oid
+extension_owner(void)
+{
+	return relation_owner(own_table_oid("attached"));
+}

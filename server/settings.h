@@ -1,0 +1,17 @@
+/*-------------------------------------------------------------------------
+ *
+ * server/settings.h
+ *	  The extension's settings, and those under which a text means one thing.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef SERVER_SETTINGS_H
+#define SERVER_SETTINGS_H
+
+/* update_tier.notify: NOTIFY when a statement changes a rollout's phase? */
+extern bool notify_enabled;
+
+extern void settings_define(void);
+extern int	enter_canonical_settings(void);
+
+#endif

@@ -1,0 +1,210 @@
+/*-------------------------------------------------------------------------
+ *
+ * server/values.c
+ *	  Values on their way between SQL and C: datums, names, texts, intervals.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/detoast.h"
+#include "common/int.h"
+#include "mb/pg_wchar.h"
+#include "utils/builtins.h"
+
+#include "server/compat.h"
+#include "server/values.h"
+
+/*
+ * Two of these, with what a btree tuple takes, fit into an index page three
+ * times, as the unique index over package and version requires.
+ */
+#define NAME_MAX_BYTES 1024
+
+/* Bytes of a reason that an operator gives, or of a report's detail. */
+#define REASON_MAX_BYTES 1024
+
+/* text_value: NULL for NULL. */
+NullableDatum
+text_value(const char *value)
+{
+	NullableDatum datum = NO_DATUM;
+
+	if (value != NULL)
+	{
+		datum.value = CStringGetTextDatum(value);
+		datum.isnull = false;
+	}
+	return datum;
+}
+
+NullableDatum
+int64_value(int64 value)
+{
+	return (NullableDatum){ .value = Int64GetDatum(value) };
+}
+
+NullableDatum
+int32_value(int32 value)
+{
+	return (NullableDatum){ .value = Int32GetDatum(value) };
+}
+
+NullableDatum
+bool_value(bool value)
+{
+	return (NullableDatum){ .value = BoolGetDatum(value) };
+}
+
+NullableDatum
+moment_value(TimestampTz value)
+{
+	return (NullableDatum){ .value = TimestampTzGetDatum(value) };
+}
+
+/* optional_text: NULL for NULL. */
+char *
+optional_text(NullableDatum value)
+{
+	return value.isnull ? NULL : TextDatumGetCString(value.value);
+}
+
+/*
+ * clipped
+ *		A user's value as an error message quotes it: whole if short, else cut
+ *		between two characters.
+ */
+char *
+clipped(const char *value)
+{
+	int length = strlen(value);
+
+	if (length <= QUOTED_VALUE_MAX)
+		return pstrdup(value);
+	return psprintf("%.*s...",
+					pg_mbcliplen(value, length, QUOTED_VALUE_MAX), value);
+}
+
+/*
+ * reason_argument
+ *		Why an operator does something; NULL for NULL.  Reasons stand in views
+ *		and in one-line answers.
+ *
+ * Errors: 22023 when longer than REASON_MAX_BYTES.
+ */
+char *
+reason_argument(NullableDatum value)
+{
+	Size length;
+
+	if (value.isnull)
+		return NULL;
+	length = toast_raw_datum_size(value.value) - VARHDRSZ;
+	if (length > REASON_MAX_BYTES)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("reason is too long"),
+				 errdetail("It has %zu bytes, %d are allowed.", length, REASON_MAX_BYTES),
+				 errhint("Give a short reason that names where the long one stands.")));
+	return TextDatumGetCString(value.value);
+}
+
+/*
+ * detail_argument
+ *		What a report says besides its outcome; NULL for NULL.  A long text is
+ *		cut: the report counts more than its words.
+ */
+char *
+detail_argument(NullableDatum value)
+{
+	text *start;
+	char *detail;
+
+	if (value.isnull)
+		return NULL;
+	start = DatumGetTextPSlice(value.value, 0, REASON_MAX_BYTES + MAX_MULTIBYTE_CHAR_LEN);
+	detail = text_to_cstring(start);
+	if (strlen(detail) <= REASON_MAX_BYTES)
+		return detail;
+	return psprintf("%.*s...", pg_mbcliplen(detail, strlen(detail), REASON_MAX_BYTES), detail);
+}
+
+/* name_is_possible: can there be a package or version of this name? */
+bool
+name_is_possible(const char *name)
+{
+	return name[0] != '\0' && strlen(name) <= NAME_MAX_BYTES;
+}
+
+/*
+ * name_argument
+ *		A package or version.
+ *
+ * Errors: 22004 for NULL, 22023 when empty or longer than NAME_MAX_BYTES.
+ */
+char *
+name_argument(NullableDatum value, const char *argument)
+{
+	Size length;
+
+	if (value.isnull)
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("%s must not be null", argument)));
+	length = VARSIZE_ANY_EXHDR(DatumGetTextPP(value.value));
+	if (length == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s must not be empty", argument)));
+	if (length > NAME_MAX_BYTES)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s is too long", argument),
+				 errdetail("It has %zu bytes, %d are allowed.", length, NAME_MAX_BYTES),
+				 errhint("Use a hash of the content.")));
+	return TextDatumGetCString(value.value);
+}
+
+/*
+ * interval_microseconds
+ *		An interval in microseconds, as intervals are compared: a day is 24
+ *		hours and a month 30 days, in every time zone.  Saturates.
+ */
+int64
+interval_microseconds(const Interval *interval)
+{
+	int64 days = (int64) interval->month * DAYS_PER_MONTH + interval->day;
+	int64 result;
+
+	if (pg_mul_s64_overflow(days, USECS_PER_DAY, &result))
+		return days > 0 ? PG_INT64_MAX : PG_INT64_MIN;
+	if (pg_add_s64_overflow(result, interval->time, &result))
+		return interval->time > 0 ? PG_INT64_MAX : PG_INT64_MIN;
+	return result;
+}
+
+/*
+ * interval_from_microseconds
+ *		The interval of so many microseconds: hours and less, no days or months.
+ */
+Interval *
+interval_from_microseconds(int64 microseconds)
+{
+	Interval *interval = palloc0_object(Interval);
+
+	interval->time = microseconds;
+	return interval;
+}
+
+/* moment_after: so much later; DT_NOEND when that is beyond all timestamps. */
+TimestampTz
+moment_after(TimestampTz moment, int64 microseconds)
+{
+	TimestampTz result;
+
+	if (TIMESTAMP_NOT_FINITE(moment) ||
+		pg_add_s64_overflow(moment, microseconds, &result) ||
+		!IS_VALID_TIMESTAMP(result))
+		return DT_NOEND;
+	return result;
+}
