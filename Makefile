@@ -5,10 +5,10 @@ OBJS = \
 	update_tier.o \
 	server/dynamic_sql.o \
 	server/identity.o \
-	server/lookup.o \
 	server/node.o \
 	server/settings.o \
 	server/statement.o \
+	server/table.o \
 	server/values.o \
 	fleet/adoption.o \
 	fleet/attach.o \
@@ -29,11 +29,25 @@ OBJS = \
 	fleet/tier_values.o \
 	fleet/type_change.o \
 	fleet/workspaces.o \
-	execution.o \
-	gate.o \
-	operator.o \
-	phase.o \
-	rollout.o
+	rollout/claim.o \
+	rollout/event.o \
+	rollout/gate.o \
+	rollout/installation.o \
+	rollout/machine.o \
+	rollout/package.o \
+	rollout/package_lock.o \
+	rollout/package_row.o \
+	rollout/phase.o \
+	rollout/policy.o \
+	rollout/progress.o \
+	rollout/prune.o \
+	rollout/report.o \
+	rollout/rollout.o \
+	rollout/search.o \
+	rollout/setting.o \
+	rollout/status.o \
+	rollout/uncounted.o \
+	rollout/verbs.o
 PGFILEDESC = "update_tier - canary and production workspaces"
 
 EXTENSION = update_tier
@@ -80,7 +94,6 @@ REGRESS = \
 	row_security \
 	search_path \
 	prepared \
-	phase \
 	consistent \
 	policy \
 	rollout \
@@ -90,6 +103,16 @@ REGRESS = \
 	gates \
 	claim \
 	claim_batch \
+	sweep \
+	installation \
+	outcome \
+	wanted_version \
+	ramp \
+	freeze \
+	force \
+	extend \
+	observe \
+	forget \
 	fleet_changes \
 	nulls \
 	deferred \
@@ -116,16 +139,28 @@ ISOLATION = \
 	set_update_tier \
 	record_other_table \
 	claim_claim \
+	two_versions \
+	search \
 	claim_halt \
+	claim_abort \
+	claim_freeze \
+	forget_claim \
+	force_budget \
+	retry_lease \
 	report_expiry \
+	extend_expiry \
+	observe_report \
 	promote_halt \
 	start_start \
 	start_settle \
+	start_progress \
+	set_policy \
 	halt_by_clock \
 	parallel_attach \
 	prune_claim \
 	notify \
-	repeatable_read
+	repeatable_read \
+	report_apart
 ISOLATION_OPTS = --inputdir=test --outputdir=test
 
 # -Wextra's two exceptions are idioms of the server's own headers and of fmgr.
@@ -137,8 +172,15 @@ PG_CONFIG ?= pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 
-# Includes are written from the top, where PGXS looks for them: -I$(srcdir).
+# Includes are written from the top level, where PGXS looks for them: -I$(srcdir).
 $(OBJS) $(OBJS:.o=.bc): $(wildcard $(srcdir)/*.h $(srcdir)/*/*.h)
+
+# Up to version 15 the server's makefiles export every function that is not static,
+# and another library may have a function of the same name.
+ifeq ($(PORTNAME), linux)
+SHLIB_LINK += -Wl,--version-script=$(srcdir)/server/exports.map
+$(shlib): $(srcdir)/server/exports.map
+endif
 
 # A build outside of the source tree has no folders yet.
 $(shell mkdir -p $(dir $(OBJS)))

@@ -201,13 +201,12 @@ COMMENT ON FUNCTION update_tier.counts() IS
 --
 -- Rollouts: state
 --
--- The state machine is in the constraints; who reads and writes is in C.
--- Moments that will not come are infinity, so that the phase is a matter of
--- comparing.
+-- The constraints hold the invariants that a row can show; the C code holds
+-- the others.  A moment that will not come is infinity.
 --
--- What can be said of one column is said by its domain: a table's CHECKs are
--- parsed anew by every statement that writes a row, a domain's are not, and
--- are looked at only when the column is assigned.
+-- What can be said of one column is said by its domain: the server parses a
+-- table's CHECKs for every statement that writes a row, and a domain's only
+-- when the column is assigned.
 --
 
 CREATE DOMAIN update_tier.label AS text COLLATE "C"
@@ -215,122 +214,202 @@ CREATE DOMAIN update_tier.label AS text COLLATE "C"
 COMMENT ON DOMAIN update_tier.label IS 'The name of a package or of a version.';
 
 CREATE DOMAIN update_tier.tally AS integer CONSTRAINT not_negative CHECK (VALUE >= 0);
-COMMENT ON DOMAIN update_tier.tally IS 'How many there are.';
+COMMENT ON DOMAIN update_tier.tally IS 'A number of workspaces, leases or attempts.';
 
 CREATE DOMAIN update_tier.limit AS integer CONSTRAINT positive CHECK (VALUE > 0);
-COMMENT ON DOMAIN update_tier.limit IS 'How many there may, or must, be.';
+COMMENT ON DOMAIN update_tier.limit IS 'A number that must be at least 1.';
+
+CREATE DOMAIN update_tier.percent AS integer CONSTRAINT zero_to_100 CHECK (VALUE BETWEEN 0 AND 100);
+COMMENT ON DOMAIN update_tier.percent IS 'A percentage.';
+
+CREATE DOMAIN update_tier.span AS interval CONSTRAINT not_negative CHECK (VALUE >= '0');
+COMMENT ON DOMAIN update_tier.span IS 'A length of time, which may be 0.';
+
+CREATE DOMAIN update_tier.duration AS interval CONSTRAINT positive CHECK (VALUE > '0');
+COMMENT ON DOMAIN update_tier.duration IS 'A length of time that must be greater than 0.';
 
 CREATE DOMAIN update_tier.phase AS text
     CONSTRAINT known_phase CHECK (VALUE IN
         ('queued', 'canary', 'soaking', 'promoted', 'halted', 'aborted', 'superseded'));
-COMMENT ON DOMAIN update_tier.phase IS 'Where a rollout is.';
+COMMENT ON DOMAIN update_tier.phase IS 'The phase of a rollout.';
 
 CREATE DOMAIN update_tier.state AS text
-    CONSTRAINT known_state CHECK (VALUE IN ('claimed', 'succeeded', 'failed', 'error', 'expired'));
-COMMENT ON DOMAIN update_tier.state IS 'What has become of an attempt.';
+    CONSTRAINT known_state CHECK (VALUE IN ('claimed', 'succeeded', 'skipped', 'error', 'failed', 'expired'));
+COMMENT ON DOMAIN update_tier.state IS 'The state of an attempt: claimed, then its outcome, or expired without a report.';
 
 CREATE DOMAIN update_tier.evidence AS text
     CONSTRAINT known_evidence CHECK (VALUE IN ('succeeded', 'failed'));
-COMMENT ON DOMAIN update_tier.evidence IS 'What is known of a version on a workspace.';
+COMMENT ON DOMAIN update_tier.evidence IS 'What a workspace says about a version. NULL: nothing.';
 
-CREATE TABLE update_tier.policy (
-    package        update_tier.label NOT NULL PRIMARY KEY,
-    soak           interval CONSTRAINT soak_is_not_negative CHECK (soak >= '0'),
-    min_successes  update_tier.limit,
-    max_failures   update_tier.tally,
-    max_in_flight  update_tier.limit,
-    max_attempts   update_tier.limit,
-    lease          interval CONSTRAINT lease_is_positive CHECK (lease > '0'),
-    auto_promote   boolean,
-    require_canary boolean
-);
-COMMENT ON TABLE update_tier.policy IS
-'Settings that rollouts copy when they start. NULL: as for package ''*'', and there: the built-in default. Written by update_tier.set_policy.';
-
+CREATE SEQUENCE update_tier.package_id;
 CREATE SEQUENCE update_tier.rollout_id;
 CREATE SEQUENCE update_tier.rollout_ordinal;
-CREATE SEQUENCE update_tier.execution_token;
+CREATE SEQUENCE update_tier.installation_token;
 CREATE SEQUENCE update_tier.event_id;
 
--- Pages are filled sparsely: each report leaves a version of a row, and while
--- others wait for the package none of them can be cleaned up.
+-- Pages are filled sparsely: each claim and each report writes a version of a
+-- row, and all of them are to find room in the same page.
+CREATE TABLE update_tier.package (
+    id                  bigint NOT NULL PRIMARY KEY DEFAULT pg_catalog.nextval('update_tier.package_id'),
+    name                update_tier.label NOT NULL CONSTRAINT package_name UNIQUE,
+    soak                update_tier.span,
+    ramp                update_tier.span,
+    min_successes       update_tier.limit,
+    max_failures        update_tier.tally,
+    max_failure_percent update_tier.percent,
+    max_in_flight       update_tier.limit,
+    max_attempts        update_tier.limit,
+    retry_delay         update_tier.span,
+    lease               update_tier.duration,
+    auto_promote        boolean,
+    require_canary      boolean,
+    frozen_until        timestamptz NOT NULL DEFAULT '-infinity',
+    freeze_reason       text,
+    stamp               timestamptz NOT NULL,
+    in_flight           update_tier.tally NOT NULL DEFAULT 0,
+    first_expiry        timestamptz NOT NULL DEFAULT 'infinity',
+    canary_position     uuid,
+    production_position uuid,
+    rollback_position   uuid,
+    quiet_from          uuid,
+    swept_at            timestamptz
+) WITH (fillfactor = 10);
+COMMENT ON TABLE update_tier.package IS
+'One row for each package: its settings, its freeze, and what all its versions share. Package ''*'': the settings and the freeze of all packages. Written by the functions of update_tier.';
+COMMENT ON COLUMN update_tier.package.soak IS
+'This and the ten columns after it are settings that rollouts copy when they start. NULL: as for package ''*'', and there the default.';
+COMMENT ON COLUMN update_tier.package.frozen_until IS 'Until then every gate of the package is closed.';
+COMMENT ON COLUMN update_tier.package.stamp IS 'The latest moment at which something happened to the package. It never decreases.';
+COMMENT ON COLUMN update_tier.package.in_flight IS 'Leases that are neither reported nor known to have expired, all versions together; also those whose reports are in update_tier.uncounted.';
+COMMENT ON COLUMN update_tier.package.first_expiry IS 'No lease of the package expires before this moment.';
+COMMENT ON COLUMN update_tier.package.canary_position IS
+'This and the columns after it are where the search of update_tier.claim_batch without a version goes on.';
+COMMENT ON COLUMN update_tier.package.quiet_from IS
+'The search has found no workspace that was due since it was here. NULL: it has found one, or is at the first workspace.';
+COMMENT ON COLUMN update_tier.package.swept_at IS
+'When a search last went through the whole fleet without finding a workspace that was due.';
+
 CREATE TABLE update_tier.rollout (
-    id                      bigint      NOT NULL PRIMARY KEY
-        DEFAULT pg_catalog.nextval('update_tier.rollout_id'),
+    id                      bigint NOT NULL PRIMARY KEY DEFAULT pg_catalog.nextval('update_tier.rollout_id'),
     package                 update_tier.label NOT NULL,
     version                 update_tier.label NOT NULL,
-    ordinal                 bigint      NOT NULL CONSTRAINT one_newest UNIQUE
-        DEFAULT pg_catalog.nextval('update_tier.rollout_ordinal'),
+    ordinal                 bigint NOT NULL CONSTRAINT one_newest UNIQUE,
+    run                     update_tier.limit NOT NULL,
+    resumed                 update_tier.tally NOT NULL,
     phase                   update_tier.phase NOT NULL,
-    soak                    interval    NOT NULL,
+    soaks_from              timestamptz NOT NULL,
+    promoted_at             timestamptz NOT NULL,
+    progress_at             timestamptz NOT NULL,
+    canary_succeeded        update_tier.tally NOT NULL,
+    canary_failed           update_tier.tally NOT NULL,
+    canary_acknowledged     update_tier.tally NOT NULL,
+    canary_moved_on         update_tier.tally NOT NULL,
+    production_succeeded    update_tier.tally NOT NULL,
+    production_failed       update_tier.tally NOT NULL,
+    production_acknowledged update_tier.tally NOT NULL,
+    production_moved_on     update_tier.tally NOT NULL,
+    soak                    update_tier.span NOT NULL,
+    ramp                    update_tier.span NOT NULL,
     min_successes           update_tier.limit NOT NULL,
     max_failures            update_tier.tally NOT NULL,
+    max_failure_percent     update_tier.percent NOT NULL,
     max_in_flight           update_tier.limit NOT NULL,
     max_attempts            update_tier.limit NOT NULL,
-    lease                   interval    NOT NULL,
-    auto_promote            boolean     NOT NULL,
-    require_canary          boolean     NOT NULL,
-    turn_at                 timestamptz NOT NULL DEFAULT 'infinity',
-    soak_ends_at            timestamptz NOT NULL DEFAULT 'infinity',
-    superseded_at           timestamptz NOT NULL DEFAULT 'infinity',
-    halts_at                timestamptz NOT NULL DEFAULT 'infinity',
-    promoted_at             timestamptz NOT NULL DEFAULT 'infinity',
-    changed_at              timestamptz NOT NULL,
-    canary_succeeded        update_tier.tally NOT NULL DEFAULT 0,
-    canary_failed           update_tier.tally NOT NULL DEFAULT 0,
-    canary_acknowledged     update_tier.tally NOT NULL DEFAULT 0,
-    canary_in_flight        update_tier.tally NOT NULL DEFAULT 0,
-    canary_position         uuid,
-    canary_due_position     bigint      NOT NULL DEFAULT 0,
-    production_succeeded    update_tier.tally NOT NULL DEFAULT 0,
-    production_failed       update_tier.tally NOT NULL DEFAULT 0,
-    production_acknowledged update_tier.tally NOT NULL DEFAULT 0,
-    production_in_flight    update_tier.tally NOT NULL DEFAULT 0,
-    production_position     uuid,
-    production_due_position bigint      NOT NULL DEFAULT 0,
-    first_expiry            timestamptz NOT NULL DEFAULT 'infinity',
-    related                 text,
+    retry_delay             update_tier.span NOT NULL,
+    lease                   update_tier.duration NOT NULL,
+    auto_promote            boolean NOT NULL,
+    require_canary          boolean NOT NULL,
     reason                  text,
+    changed_at              timestamptz NOT NULL,
+    canary_position         uuid,
+    production_position     uuid,
+    rollback_position       uuid,
+    quiet_from              uuid,
+    swept_at                timestamptz,
     CONSTRAINT package_version UNIQUE (package, version)
 ) WITH (fillfactor = 10);
 CREATE UNIQUE INDEX rollout_one_runs ON update_tier.rollout (package)
     WHERE phase IN ('canary', 'soaking');
 CREATE UNIQUE INDEX rollout_one_queued ON update_tier.rollout (package)
     WHERE phase = 'queued';
-CREATE INDEX rollout_can_change ON update_tier.rollout (package, ordinal)
-    WHERE phase IN ('queued', 'canary', 'soaking', 'promoted');
-CREATE INDEX rollout_was_promoted ON update_tier.rollout (package, promoted_at)
-    WHERE phase IN ('soaking', 'promoted', 'superseded');
-COMMENT ON COLUMN update_tier.rollout.first_expiry IS
-'No lease runs out before this; the first of them may do so later.';
+CREATE INDEX rollout_on_its_way ON update_tier.rollout (package)
+    WHERE phase IN ('queued', 'canary', 'soaking');
+CREATE INDEX rollout_promoted ON update_tier.rollout (package, ordinal)
+    WHERE phase = 'promoted';
+CREATE INDEX rollout_ended ON update_tier.rollout (package, ordinal)
+    WHERE phase IN ('aborted', 'superseded');
 COMMENT ON TABLE update_tier.rollout IS
-'One row for each version of a package. Read it through update_tier.status: phase is the one at the time of writing, from which update_tier.phase_at tells the present one.';
+'One row for each version of a package. Read it through update_tier.status: phase is the stored one, which the clock and newer versions can have changed since.';
+COMMENT ON COLUMN update_tier.rollout.ordinal IS 'The newest version of a package has the highest. update_tier.retry gives a version a new one.';
+COMMENT ON COLUMN update_tier.rollout.run IS 'How often the version was started: by update_tier.start, and by each update_tier.retry.';
+COMMENT ON COLUMN update_tier.rollout.resumed IS 'How often the version was resumed in this run.';
+COMMENT ON COLUMN update_tier.rollout.soaks_from IS 'When the soak began. infinity: it has not begun.';
+COMMENT ON COLUMN update_tier.rollout.canary_succeeded IS 'Canaries that succeeded in this run, and whose latest attempt is of this version.';
+COMMENT ON COLUMN update_tier.rollout.canary_failed IS 'Canaries that failed in this run, also if they have another version now.';
+COMMENT ON COLUMN update_tier.rollout.canary_acknowledged IS 'Of the failed: by update_tier.resume.';
+COMMENT ON COLUMN update_tier.rollout.canary_moved_on IS 'Successes of canaries that have another version now. They count as outcomes for max_failure_percent.';
+COMMENT ON COLUMN update_tier.rollout.progress_at IS 'When a canary succeeded last, in this run.';
 
--- "rollout" is no foreign key: a restore in parallel jobs fills the tables of
--- an extension in any order, and would fail.  Rows of update_tier.rollout are
--- deleted by update_tier.prune alone, after those that refer to them.
-CREATE TABLE update_tier.execution (
-    rollout           bigint      NOT NULL,
-    workspace         uuid        NOT NULL,
-    tier              text        NOT NULL,
-    attempt           update_tier.limit NOT NULL,
-    token             bigint      NOT NULL CONSTRAINT one_token UNIQUE,
+-- "package_id" and "rollout" are no foreign keys: a restore in parallel jobs fills
+-- the tables of an extension in any order, and would fail.
+CREATE TABLE update_tier.installation (
+    package_id        bigint NOT NULL,
+    workspace         uuid NOT NULL,
+    rollout           bigint,
+    run               integer NOT NULL,
+    ordinal           bigint NOT NULL,
+    attempt           update_tier.tally NOT NULL,
+    token             bigint CONSTRAINT one_token UNIQUE,
     state             update_tier.state NOT NULL,
+    tier              text NOT NULL,
     lease_until       timestamptz NOT NULL,
-    changed_at        timestamptz NOT NULL,
-    due               boolean     NOT NULL,
+    retry_at          timestamptz NOT NULL,
     evidence          update_tier.evidence,
     evidence_tier     text,
-    acknowledged      boolean     NOT NULL DEFAULT false,
+    resumed           update_tier.tally NOT NULL,
+    runs              bigint,
+    runs_ordinal      bigint NOT NULL,
+    runs_well         boolean NOT NULL,
+    runs_version      update_tier.label,
+    runs_since        timestamptz,
+    changed_at        timestamptz NOT NULL,
     installed_version text,
     detail            text,
-    PRIMARY KEY (rollout, workspace)
+    PRIMARY KEY (package_id, workspace)
+) WITH (fillfactor = 80);
+CREATE INDEX installation_leased ON update_tier.installation (package_id, lease_until)
+    WHERE state = 'claimed';
+CREATE INDEX installation_rollout ON update_tier.installation (rollout, workspace);
+CREATE INDEX installation_runs ON update_tier.installation (runs, workspace);
+COMMENT ON TABLE update_tier.installation IS
+'One row for each package and workspace: the latest attempt, and the version that the workspace runs. Read it through update_tier.installed.';
+COMMENT ON COLUMN update_tier.installation.rollout IS
+'The rollout of the latest attempt, or that the workspace was observed to run. NULL: none that is known.';
+COMMENT ON COLUMN update_tier.installation.run IS 'The run of the rollout that the attempt belongs to.';
+COMMENT ON COLUMN update_tier.installation.ordinal IS 'The ordinal of the rollout when it was handed out.';
+COMMENT ON COLUMN update_tier.installation.attempt IS 'The number of the attempt in this run. 0: observed without one.';
+COMMENT ON COLUMN update_tier.installation.tier IS 'The tier that the workspace had when it was claimed.';
+COMMENT ON COLUMN update_tier.installation.retry_at IS 'The workspace is not due before this moment.';
+COMMENT ON COLUMN update_tier.installation.runs IS 'The rollout of the version that the workspace runs. NULL: runs_version, or unknown.';
+COMMENT ON COLUMN update_tier.installation.runs_well IS 'It was not reported, or observed, to be bad.';
+COMMENT ON COLUMN update_tier.installation.runs_version IS 'The version that the workspace runs, where nobody has started that version.';
+
+-- Reports do not take turns: one that can change no decision writes its own
+-- installation and a row here, and the next transaction that locks the package
+-- counts it and deletes the row.
+CREATE TABLE update_tier.uncounted (
+    package_id bigint NOT NULL,
+    rollout    bigint NOT NULL,
+    run        integer NOT NULL,
+    tier       text NOT NULL,
+    succeeded  boolean NOT NULL,
+    at         timestamptz NOT NULL
 );
-CREATE INDEX execution_leased ON update_tier.execution (rollout, lease_until) WHERE state = 'claimed';
-CREATE INDEX execution_due ON update_tier.execution (rollout, token) WHERE due;
-CREATE INDEX execution_failed ON update_tier.execution (rollout) WHERE evidence = 'failed';
-COMMENT ON TABLE update_tier.execution IS
-'One row for each workspace that a rollout was claimed for: the present attempt, and what is known of the workspace so far (evidence).';
+CREATE INDEX uncounted_package ON update_tier.uncounted (package_id);
+-- Without a key: where it is published, rows could not be deleted otherwise.
+ALTER TABLE update_tier.uncounted REPLICA IDENTITY FULL;
+COMMENT ON TABLE update_tier.uncounted IS
+'One row for each report that is not counted yet in update_tier.rollout and update_tier.package. Gates and views count them, too.';
 
 -- What must hold between the columns of a row.  The executor reads the stored
 -- form of a table's CHECKs for every statement that writes to it, which took
@@ -339,15 +418,15 @@ CREATE FUNCTION update_tier.is_consistent(rollout update_tier.rollout) RETURNS b
 AS 'MODULE_PATHNAME', 'update_tier_rollout_is_consistent'
 LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION update_tier.is_consistent(update_tier.rollout) IS
-'Whether the columns of a rollout agree: no more leases than its budget, no more failures acknowledged than there are nor tolerated than its policy says while it runs, no soak without evidence, no promotion without a date. The CHECK of the table.';
+'Whether the columns of a rollout agree: no more failures acknowledged than there are, no more than its policy tolerates while it is open, no soak without a beginning, no promotion without a date. The CHECK of the table.';
 ALTER TABLE update_tier.rollout ADD CONSTRAINT consistent CHECK (update_tier.is_consistent(rollout));
 
-CREATE FUNCTION update_tier.is_consistent(execution update_tier.execution) RETURNS boolean
-AS 'MODULE_PATHNAME', 'update_tier_execution_is_consistent'
+CREATE FUNCTION update_tier.is_consistent(installation update_tier.installation) RETURNS boolean
+AS 'MODULE_PATHNAME', 'update_tier_installation_is_consistent'
 LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
-COMMENT ON FUNCTION update_tier.is_consistent(update_tier.execution) IS
-'Whether the columns of an execution agree: tiers are tiers, a reported success or failure is the evidence, evidence has a tier, neither a success nor a live lease is due again, only failures are acknowledged. The CHECK of the table.';
-ALTER TABLE update_tier.execution ADD CONSTRAINT consistent CHECK (update_tier.is_consistent(execution));
+COMMENT ON FUNCTION update_tier.is_consistent(update_tier.installation) IS
+'Whether the columns of an installation agree: tiers are tiers, evidence has a tier and a rollout, a claimed attempt has a token. The CHECK of the table.';
+ALTER TABLE update_tier.installation ADD CONSTRAINT consistent CHECK (update_tier.is_consistent(installation));
 
 CREATE TABLE update_tier.event (
     id        bigint      NOT NULL PRIMARY KEY DEFAULT pg_catalog.nextval('update_tier.event_id'),
@@ -363,103 +442,138 @@ CREATE TABLE update_tier.event (
 CREATE INDEX event_token ON update_tier.event (token) WHERE token IS NOT NULL;
 CREATE INDEX event_at ON update_tier.event (at);
 COMMENT ON TABLE update_tier.event IS
-'What happened to rollouts, appended to only: when, who (actor is the role), what, and why.';
+'What happened to rollouts and installations: when, by which role (actor), what, and why. Rows are only added, and deleted by update_tier.prune.';
 
+ALTER SEQUENCE update_tier.package_id OWNED BY update_tier.package.id;
 ALTER SEQUENCE update_tier.rollout_id OWNED BY update_tier.rollout.id;
 ALTER SEQUENCE update_tier.rollout_ordinal OWNED BY update_tier.rollout.ordinal;
-ALTER SEQUENCE update_tier.execution_token OWNED BY update_tier.execution.token;
+ALTER SEQUENCE update_tier.installation_token OWNED BY update_tier.installation.token;
 ALTER SEQUENCE update_tier.event_id OWNED BY update_tier.event.id;
 
-SELECT pg_catalog.pg_extension_config_dump('update_tier.policy', '');
+SELECT pg_catalog.pg_extension_config_dump('update_tier.package', '');
 SELECT pg_catalog.pg_extension_config_dump('update_tier.rollout', '');
-SELECT pg_catalog.pg_extension_config_dump('update_tier.execution', '');
+SELECT pg_catalog.pg_extension_config_dump('update_tier.installation', '');
+SELECT pg_catalog.pg_extension_config_dump('update_tier.uncounted', '');
 SELECT pg_catalog.pg_extension_config_dump('update_tier.event', '');
+SELECT pg_catalog.pg_extension_config_dump('update_tier.package_id', '');
 SELECT pg_catalog.pg_extension_config_dump('update_tier.rollout_id', '');
 SELECT pg_catalog.pg_extension_config_dump('update_tier.rollout_ordinal', '');
-SELECT pg_catalog.pg_extension_config_dump('update_tier.execution_token', '');
+SELECT pg_catalog.pg_extension_config_dump('update_tier.installation_token', '');
 SELECT pg_catalog.pg_extension_config_dump('update_tier.event_id', '');
 
 
 --
 -- Rollouts: functions
 --
--- None of them is for everybody: those that change something, nor those that
--- tell of workspaces, which they read as the table's owner.
+-- PUBLIC may execute neither those that change something nor those that tell
+-- of workspaces, which they read as the table's owner.
 --
 
-CREATE FUNCTION update_tier.phase_at(
-    phase         text,
-    needs_canary  boolean,
-    turn_at       timestamptz,
-    soak_ends_at  timestamptz,
-    superseded_at timestamptz,
-    halts_at      timestamptz,
-    at            timestamptz)
-RETURNS text
-AS 'MODULE_PATHNAME', 'update_tier_phase_at'
-LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
-COMMENT ON FUNCTION update_tier.phase_at(text, boolean, timestamptz, timestamptz, timestamptz, timestamptz, timestamptz) IS
-'The phase of a rollout at a moment, from its stored row; needs_canary: too few canaries have succeeded so far. Errors: 22023 unknown phase.';
-
 CREATE FUNCTION update_tier.set_policy(
-    package        text     DEFAULT '*',
-    soak           interval DEFAULT NULL,
-    min_successes  integer  DEFAULT NULL,
-    max_failures   integer  DEFAULT NULL,
-    max_in_flight  integer  DEFAULT NULL,
-    max_attempts   integer  DEFAULT NULL,
-    lease          interval DEFAULT NULL,
-    auto_promote   boolean  DEFAULT NULL,
-    require_canary boolean  DEFAULT NULL)
+    package             text     DEFAULT '*',
+    soak                interval DEFAULT NULL,
+    ramp                interval DEFAULT NULL,
+    min_successes       integer  DEFAULT NULL,
+    max_failures        integer  DEFAULT NULL,
+    max_failure_percent integer  DEFAULT NULL,
+    max_in_flight       integer  DEFAULT NULL,
+    max_attempts        integer  DEFAULT NULL,
+    retry_delay         interval DEFAULT NULL,
+    lease               interval DEFAULT NULL,
+    auto_promote        boolean  DEFAULT NULL,
+    require_canary      boolean  DEFAULT NULL,
+    apply_to_running    boolean  DEFAULT false)
 RETURNS void
 AS 'MODULE_PATHNAME', 'update_tier_set_policy'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100;
-COMMENT ON FUNCTION update_tier.set_policy(text, interval, integer, integer, integer, integer, interval, boolean, boolean) IS
-'Settings for the rollouts of a package that start from now on; package ''*'': for all that have none of their own. NULL leaves a setting as it is. A day of an interval is 24 hours, a month 30 days. Errors: 22023 nonsense, 22004 package NULL.';
+COMMENT ON FUNCTION update_tier.set_policy IS
+'Changes settings of a package; package ''*'': of all packages that have no value of their own. NULL leaves a setting as it is. Rollouts copy the settings when they start; apply_to_running true also changes those of the package that have not ended. A day of an interval is 24 hours, a month 30 days. Errors: 22023 value out of range, 22004 package or apply_to_running NULL.';
+
+CREATE FUNCTION update_tier.reset_policy(package text, VARIADIC settings text[]) RETURNS void
+AS 'MODULE_PATHNAME', 'update_tier_reset_policy'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100;
+COMMENT ON FUNCTION update_tier.reset_policy IS
+'Takes settings of a package back to those of package ''*'', and settings of ''*'' back to the defaults. Changes no rollout. Errors: 22023 unknown setting, 22004 NULL.';
+
+CREATE FUNCTION update_tier.freeze(
+    package text        DEFAULT '*',
+    until   timestamptz DEFAULT 'infinity',
+    reason  text        DEFAULT NULL)
+RETURNS void
+AS 'MODULE_PATHNAME', 'update_tier_freeze'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100;
+COMMENT ON FUNCTION update_tier.freeze IS
+'Closes every gate of a package, or of all packages (''*''), until a moment or until update_tier.thaw. Phases, clocks, leases and reports go on. Replaces an earlier freeze of the same package. Errors: 22023 moment in the past, or reason longer than 1024 bytes, 22004 package or until NULL.';
+
+CREATE FUNCTION update_tier.thaw(package text DEFAULT '*') RETURNS void
+AS 'MODULE_PATHNAME', 'update_tier_thaw'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100;
+COMMENT ON FUNCTION update_tier.thaw IS
+'Ends the freeze of a package, or the freeze of all packages (''*''). NOTICE when something stays frozen. Errors: 22004 NULL.';
 
 CREATE FUNCTION update_tier.start(package text, version text) RETURNS text
 AS 'MODULE_PATHNAME', 'update_tier_start'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100;
-COMMENT ON FUNCTION update_tier.start(text, text) IS
-'Registers a version of a package and returns its phase; one that is known already is left as it is. Errors: 22023 empty or longer than 1024 bytes, 22004 NULL.';
+COMMENT ON FUNCTION update_tier.start IS
+'Registers a version of a package and returns its phase. A version that is known already is left as it is. Errors: 22023 empty or longer than 1024 bytes, or package ''*'', 22004 NULL.';
 
 CREATE FUNCTION update_tier.is_open(package text, version text, tier text) RETURNS boolean
 AS 'MODULE_PATHNAME', 'update_tier_is_open'
 LANGUAGE C STABLE PARALLEL SAFE COST 100;
-COMMENT ON FUNCTION update_tier.is_open(text, text, text) IS
-'Whether a version is open to a tier now. False for a NULL package or version; an unknown version is open to canaries only. Errors: 23514 not a tier.';
+COMMENT ON FUNCTION update_tier.is_open IS
+'Whether a version is open to all workspaces of a tier now. False for a version that nobody started, and for NULL. Errors: 23514 not a tier.';
 
 CREATE FUNCTION update_tier.allows(package text, version text, workspace uuid) RETURNS boolean
 AS 'MODULE_PATHNAME', 'update_tier_allows'
 LANGUAGE C STABLE PARALLEL SAFE COST 100;
-COMMENT ON FUNCTION update_tier.allows(text, text, uuid) IS
-'Whether a workspace may get a version now: open to its tier, live, not leased, not done, attempts left. False for NULL or unknown. Errors: 55000 no table attached.';
+COMMENT ON FUNCTION update_tier.allows IS
+'Whether a workspace is due for a version now. False for NULL, for an unknown workspace, and for a version that nobody started. Errors: 55000 no table attached.';
 
 CREATE FUNCTION update_tier.explain(package text, version text, workspace uuid) RETURNS text
 AS 'MODULE_PATHNAME', 'update_tier_explain'
 LANGUAGE C STABLE PARALLEL SAFE COST 100;
-COMMENT ON FUNCTION update_tier.explain(text, text, uuid) IS
-'One line: why update_tier.allows says what it says. Errors: 55000 no table attached.';
+COMMENT ON FUNCTION update_tier.explain IS
+'One line that explains the result of update_tier.allows, and whether a claim would be granted. Errors: 55000 no table attached.';
+
+CREATE FUNCTION update_tier.wanted_version(package text, workspace uuid) RETURNS text
+AS 'MODULE_PATHNAME', 'update_tier_wanted_version'
+LANGUAGE C STABLE PARALLEL SAFE COST 100;
+COMMENT ON FUNCTION update_tier.wanted_version IS
+'The version that a workspace should run now. NULL: none, or an unknown workspace. Errors: 55000 no table attached.';
+
+CREATE FUNCTION update_tier.promoted_version(package text) RETURNS text
+AS 'MODULE_PATHNAME', 'update_tier_promoted_version'
+LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100;
+COMMENT ON FUNCTION update_tier.promoted_version IS
+'The version that production, and every new workspace, should have: the newest that was promoted and is neither halted nor aborted. NULL: none.';
 
 CREATE FUNCTION update_tier.claim(package text, version text, workspace uuid) RETURNS bigint
 AS 'MODULE_PATHNAME', 'update_tier_claim'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100;
-COMMENT ON FUNCTION update_tier.claim(text, text, uuid) IS
-'Leases a workspace for applying a version: a token for update_tier.report, or NULL where update_tier.allows would be false or max_in_flight leases are out. Starts the rollout if need be. Errors: 22023 empty or too long, 22004 package or version NULL, 55000 no table attached.';
+COMMENT ON FUNCTION update_tier.claim IS
+'Leases a workspace for one attempt at a version. Returns a token for update_tier.report, or NULL where update_tier.allows is false or the budget is spent. Errors: P0002 a version that nobody started, 22023 empty or too long, 22004 package or version NULL, 55000 no table attached.';
 
 CREATE FUNCTION update_tier.claim_batch(
     package        text,
-    version        text,
+    version        text    DEFAULT NULL,
     max_claims     integer DEFAULT 25,
+    candidates     uuid[]  DEFAULT NULL,
     OUT workspace  uuid,
+    OUT version    text,
     OUT tier       @extschema@.update_tier,
     OUT attempt    integer,
     OUT token      bigint)
 RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'update_tier_claim_batch'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100 ROWS 25;
-COMMENT ON FUNCTION update_tier.claim_batch(text, text, integer) IS
-'Leases the next workspaces of the fleet, canaries before production, first attempts before further ones. Looks at a bounded number of workspaces behind the last one it looked at, and comes round. Errors: 22023 negative max_claims, empty or too long, 22004 NULL, 55000 no table attached.';
+COMMENT ON FUNCTION update_tier.claim_batch IS
+'Leases the next workspaces that are due: canaries first, then those that go back to an older version, then production. version NULL: each workspace with the version that it should have. candidates: only these workspaces, in this order. No row means that no workspace is due, in fleets of up to 100,000; in larger ones see update_tier.status.swept_at. Errors: P0002 a version that nobody started, 22023 negative max_claims, a candidate given twice, empty or too long, 22004 NULL, 55000 no table attached.';
+
+CREATE FUNCTION update_tier.force(package text, version text, workspace uuid, reason text) RETURNS bigint
+AS 'MODULE_PATHNAME', 'update_tier_force'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100;
+COMMENT ON FUNCTION update_tier.force IS
+'Leases one live workspace for an attempt at a version, whatever the gates, a freeze and the budget say. Returns the token; its report counts as any other. Errors: P0002 a version that nobody started, or a workspace that is unknown or not live, 55000 the workspace holds a live lease, or no table attached, 22023 reason empty or longer than 1024 bytes, 22004 NULL.';
 
 CREATE FUNCTION update_tier.report(
     token             bigint,
@@ -469,48 +583,66 @@ CREATE FUNCTION update_tier.report(
 RETURNS text
 AS 'MODULE_PATHNAME', 'update_tier_report'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100;
-COMMENT ON FUNCTION update_tier.report(bigint, text, text, text) IS
-'Reports what became of a claim: succeeded, failed (applied, and bad) or error (nobody knows). An installed_version other than the rollout''s makes it an error. Returns the phase. The same report again changes nothing; a report for an attempt that was replaced is logged with a WARNING and not counted. Errors: P0002 unknown token, 22023 unknown outcome, 22004 NULL, 55000 better than reported before.';
+COMMENT ON FUNCTION update_tier.report IS
+'Reports the outcome of an attempt: succeeded, failed (applied, and bad), error (unknown) or skipped (nothing was applied). An installed_version other than the rollout''s makes it an error. Returns the phase. The same report again changes nothing. A report for an attempt that was replaced is recorded with a WARNING and not counted. Errors: P0002 unknown token, 22023 unknown outcome, 22004 NULL, 55000 better than reported before.';
+
+CREATE FUNCTION update_tier.extend(token bigint, by interval DEFAULT NULL) RETURNS timestamptz
+AS 'MODULE_PATHNAME', 'update_tier_extend'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100;
+COMMENT ON FUNCTION update_tier.extend IS
+'Puts off the end of a live lease and returns its new end. by NULL: to one lease from now. Never brings it forward. Errors: P0002 unknown token, 55000 the lease has ended, 22023 by not positive, 22004 token NULL.';
+
+CREATE FUNCTION update_tier.observe(
+    package   text,
+    version   text,
+    workspace uuid,
+    outcome   text DEFAULT 'succeeded',
+    detail    text DEFAULT NULL)
+RETURNS text
+AS 'MODULE_PATHNAME', 'update_tier_observe'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100;
+COMMENT ON FUNCTION update_tier.observe IS
+'A report without a claim: a workspace was seen to run a version, well (succeeded) or not (failed). Ends a live lease of that version. Evidence, if the version was started. Returns the phase; NULL for a version that nobody started. Errors: P0002 unknown workspace, 22023 unknown outcome, empty or too long, 22004 NULL, 55000 no table attached.';
+
+CREATE FUNCTION update_tier.forget(package text, workspace uuid, reason text) RETURNS boolean
+AS 'MODULE_PATHNAME', 'update_tier_forget'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100;
+COMMENT ON FUNCTION update_tier.forget IS
+'Drops an installation, for a workspace that was restored from a backup or replaced: it is due from the beginning. False: there was none. Errors: 55000 the workspace holds a live lease, 22023 reason empty or longer than 1024 bytes, 22004 NULL.';
 
 CREATE FUNCTION update_tier.promote(package text, version text, reason text DEFAULT NULL) RETURNS text
 AS 'MODULE_PATHNAME', 'update_tier_promote'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100;
-COMMENT ON FUNCTION update_tier.promote(text, text, text) IS
-'Ends a soak: the version is open to production. Returns the phase. Errors: P0002 unknown rollout, 22023 reason longer than 1024 bytes, 55000 it does not soak.';
+COMMENT ON FUNCTION update_tier.promote IS
+'Ends a soak, or a ramp: the version is open to all of production. From phase canary or queued it skips the canaries and needs a reason. Returns the phase. Errors: P0002 unknown version, 22023 no reason, or reason longer than 1024 bytes, 55000 the phase does not permit it.';
 
 CREATE FUNCTION update_tier.halt(package text, version text, reason text DEFAULT NULL) RETURNS text
 AS 'MODULE_PATHNAME', 'update_tier_halt'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100;
-COMMENT ON FUNCTION update_tier.halt(text, text, text) IS
-'Stops a version: nobody gets it until somebody resumes or retries it. Returns the phase. Errors: P0002 unknown rollout, 22023 reason longer than 1024 bytes, 55000 it has ended.';
+COMMENT ON FUNCTION update_tier.halt IS
+'Closes a version to everybody until update_tier.resume, update_tier.retry or update_tier.abort. Returns the phase. Errors: P0002 unknown version, 22023 reason longer than 1024 bytes, 55000 the phase does not permit it.';
 
 CREATE FUNCTION update_tier.resume(package text, version text, reason text DEFAULT NULL) RETURNS text
 AS 'MODULE_PATHNAME', 'update_tier_resume'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100;
-COMMENT ON FUNCTION update_tier.resume(text, text, text) IS
-'Lets a halted version go on: the failures so far are acknowledged and the soak starts again; never promotes. Returns the phase. Errors: P0002 unknown rollout, 22023 reason longer than 1024 bytes, 55000 it has ended, or a newer version has taken its place.';
+COMMENT ON FUNCTION update_tier.resume IS
+'Lets a halted version go on: acknowledges the failures so far, gives the workspaces that failed their attempts back, and restarts the soak. Never promotes. Returns the phase. Errors: P0002 unknown version, 22023 reason longer than 1024 bytes, 55000 the phase does not permit it, or a newer version has taken its place.';
 
 CREATE FUNCTION update_tier.abort(package text, version text, reason text DEFAULT NULL) RETURNS text
 AS 'MODULE_PATHNAME', 'update_tier_abort'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100;
-COMMENT ON FUNCTION update_tier.abort(text, text, text) IS
-'Ends a rollout. Returns the phase. Errors: P0002 unknown rollout, 22023 reason longer than 1024 bytes.';
+COMMENT ON FUNCTION update_tier.abort IS
+'Ends a rollout. Every workspace that was handed the version is due for the promoted version again. Returns the phase. Errors: P0002 unknown version, 22023 reason longer than 1024 bytes.';
 
 CREATE FUNCTION update_tier.retry(package text, version text, reason text DEFAULT NULL) RETURNS text
 AS 'MODULE_PATHNAME', 'update_tier_retry'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100;
-COMMENT ON FUNCTION update_tier.retry(text, text, text) IS
-'Starts a halted, aborted or superseded version again as the newest, with the policy of now and all its evidence cleared. Returns the phase. Errors: P0002 unknown rollout, 22023 reason longer than 1024 bytes, 55000 it has not ended.';
-
-CREATE FUNCTION update_tier.promoted_version(package text) RETURNS text
-AS 'MODULE_PATHNAME', 'update_tier_promoted_version'
-LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100;
-COMMENT ON FUNCTION update_tier.promoted_version(text) IS
-'The version promoted last that was not halted or aborted since: what to roll back to. NULL if there is none.';
+COMMENT ON FUNCTION update_tier.retry IS
+'Starts a halted, aborted or superseded version again as the newest, in a new run with the current settings; evidence of the run before no longer counts. Returns the phase. Errors: P0002 unknown version, 22023 reason longer than 1024 bytes, 55000 the phase does not permit it.';
 
 CREATE FUNCTION update_tier.progress(
-    package       text,
-    version       text,
+    package        text,
+    version        text,
     OUT tier       @extschema@.update_tier,
     OUT workspaces bigint,
     OUT succeeded  bigint,
@@ -520,70 +652,111 @@ CREATE FUNCTION update_tier.progress(
 RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'update_tier_progress'
 LANGUAGE C STABLE PARALLEL SAFE COST 10000 ROWS 2;
-COMMENT ON FUNCTION update_tier.progress(text, text) IS
-'How far a rollout is, per tier; counts the fleet. workspaces and remaining: by present tier, live ones; remaining are neither done, nor leased, nor out of attempts. The others: by tier when claimed. Errors: P0002 unknown rollout, 22004 NULL, 55000 no table attached.';
+COMMENT ON FUNCTION update_tier.progress IS
+'How far a rollout is, per tier. Counts the fleet. workspaces and remaining: live workspaces by their current tier; remaining have neither succeeded, nor hold a lease, nor have spent their attempts. The others: by the tier when claimed. Errors: P0002 unknown version, 22004 NULL, 55000 no table attached.';
 
 CREATE FUNCTION update_tier.prune(older_than interval) RETURNS bigint
 AS 'MODULE_PATHNAME', 'update_tier_prune'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
-COMMENT ON FUNCTION update_tier.prune(interval) IS
-'Deletes rollouts that were superseded or aborted longer ago than that, with their executions, and events older than that; never what update_tier.promoted_version names. Returns the number of rollouts. Errors: 22023 negative, 22004 NULL.';
+COMMENT ON FUNCTION update_tier.prune IS
+'Deletes what last changed longer ago than that: installations of workspaces that are not live, superseded rollouts that no installation refers to, and events. Keeps the promoted version of each package, the one promoted before it, and aborted and halted versions. Returns the number of rollouts. Errors: 22023 negative, 22004 NULL.';
+
+CREATE FUNCTION update_tier.rollouts_now(
+    OUT id                   bigint,
+    OUT package              text,
+    OUT version              text,
+    OUT ordinal              bigint,
+    OUT phase                text,
+    OUT canary_succeeded     integer,
+    OUT canary_failed        integer,
+    OUT canary_in_flight     integer,
+    OUT production_succeeded integer,
+    OUT production_failed    integer,
+    OUT production_in_flight integer,
+    OUT soak_ends_at         timestamptz,
+    OUT ramp_ends_at         timestamptz,
+    OUT waits_for            text,
+    OUT reason               text,
+    OUT swept_at             timestamptz,
+    OUT changed_at           timestamptz)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'update_tier_rollouts_now'
+LANGUAGE C STABLE PARALLEL SAFE COST 10000 ROWS 100;
+COMMENT ON FUNCTION update_tier.rollouts_now IS
+'The rows of the view update_tier.status, unordered. For roles that may read that view. Errors: 42501 no right to read update_tier.status.';
 
 REVOKE EXECUTE ON FUNCTION
-    update_tier.set_policy(text, interval, integer, integer, integer, integer, interval, boolean, boolean),
-    update_tier.start(text, text),
-    update_tier.is_open(text, text, text),
-    update_tier.allows(text, text, uuid),
-    update_tier.explain(text, text, uuid),
-    update_tier.claim(text, text, uuid),
-    update_tier.claim_batch(text, text, integer),
-    update_tier.report(bigint, text, text, text),
-    update_tier.promote(text, text, text),
-    update_tier.halt(text, text, text),
-    update_tier.resume(text, text, text),
-    update_tier.abort(text, text, text),
-    update_tier.retry(text, text, text),
-    update_tier.promoted_version(text),
-    update_tier.progress(text, text),
-    update_tier.prune(interval)
+    update_tier.set_policy,
+    update_tier.reset_policy,
+    update_tier.freeze,
+    update_tier.thaw,
+    update_tier.start,
+    update_tier.is_open,
+    update_tier.allows,
+    update_tier.explain,
+    update_tier.wanted_version,
+    update_tier.promoted_version,
+    update_tier.claim,
+    update_tier.claim_batch,
+    update_tier.force,
+    update_tier.report,
+    update_tier.extend,
+    update_tier.observe,
+    update_tier.forget,
+    update_tier.promote,
+    update_tier.halt,
+    update_tier.resume,
+    update_tier.abort,
+    update_tier.retry,
+    update_tier.progress,
+    update_tier.prune
 FROM PUBLIC;
 
--- What an operator watches: what needs attention first.  Reads rollouts and
--- leases, never the fleet.
+-- What an operator watches: what needs attention first.  Never counts the fleet.
 CREATE VIEW update_tier.status AS
 SELECT r.package,
        r.version,
-       r.present AS phase,
+       r.phase,
        r.canary_succeeded,
        r.canary_failed,
-       COALESCE(l.canary, 0) AS canary_in_flight,
+       r.canary_in_flight,
        r.production_succeeded,
        r.production_failed,
-       COALESCE(l.production, 0) AS production_in_flight,
-       CASE WHEN r.present = 'soaking' AND r.soak_ends_at < 'infinity' THEN r.soak_ends_at END AS soak_ends_at,
-       CASE r.present
-            WHEN 'halted' THEN pg_catalog.format('halted: %s', COALESCE(
-                CASE WHEN r.phase = 'halted' THEN r.reason ELSE 'a lease of a last attempt expired' END, 'no reason given'))
-            WHEN 'canary' THEN pg_catalog.format('%s of %s canary successes', r.canary_succeeded, r.min_successes)
-            WHEN 'soaking' THEN CASE WHEN r.auto_promote THEN 'soaking' ELSE 'waiting for approval' END
-            WHEN 'queued' THEN pg_catalog.format('queued behind %s', r.related)
-            WHEN 'superseded' THEN pg_catalog.format('superseded by %s', r.related)
-       END AS waits_for,
+       r.production_in_flight,
+       r.soak_ends_at,
+       r.ramp_ends_at,
+       r.waits_for,
        r.reason,
+       r.swept_at,
        r.changed_at
-  FROM (SELECT *, update_tier.phase_at(phase, require_canary AND canary_succeeded < min_successes,
-                                       turn_at, soak_ends_at, superseded_at, halts_at, now()) AS present
-          FROM update_tier.rollout) AS r
-  LEFT JOIN (SELECT rollout,
-                    count(*) FILTER (WHERE tier = 'canary') AS canary,
-                    count(*) FILTER (WHERE tier = 'production') AS production
-               FROM update_tier.execution
-              WHERE state = 'claimed' AND lease_until > now()
-              GROUP BY rollout) AS l ON l.rollout = r.id
- ORDER BY pg_catalog.array_position(ARRAY['halted', 'soaking', 'canary', 'queued', 'promoted', 'aborted', 'superseded'], r.present),
-          r.changed_at DESC, r.package, r.version;
+  FROM update_tier.rollouts_now() AS r
+ ORDER BY pg_catalog.array_position(ARRAY['halted', 'soaking', 'canary', 'queued', 'promoted', 'aborted', 'superseded'], r.phase),
+          r.changed_at DESC, r.package, r.ordinal DESC;
 COMMENT ON VIEW update_tier.status IS
-'A row for each rollout, what needs attention first: its phase, counts per tier, when its soak ends, what it waits for, and the reason given with the last verb.';
+'One row for each rollout, those that need attention first: its phase, counts per tier, the ends of its soak and ramp, what it waits for, the reason given with the last verb, and when a search last found no workspace that was due.';
+
+CREATE VIEW update_tier.installed AS
+SELECT p.name AS package,
+       i.workspace,
+       COALESCE(v.version, i.runs_version) AS version,
+       i.runs_since AS since,
+       a.version AS attempted_version,
+       i.attempt,
+       CASE WHEN i.attempt = 0 AND i.state = 'succeeded' THEN 'observed'
+            WHEN i.state = 'claimed' AND i.lease_until <= pg_catalog.clock_timestamp() THEN 'expired'
+            ELSE i.state
+       END AS state,
+       i.token,
+       CASE WHEN i.state = 'claimed' THEN i.lease_until END AS lease_until,
+       CASE WHEN i.state NOT IN ('claimed', 'succeeded') THEN i.retry_at END AS retry_at,
+       i.changed_at,
+       i.detail
+  FROM update_tier.installation AS i
+  JOIN update_tier.package AS p ON p.id = i.package_id
+  LEFT JOIN update_tier.rollout AS v ON v.id = i.runs
+  LEFT JOIN update_tier.rollout AS a ON a.id = i.rollout;
+COMMENT ON VIEW update_tier.installed IS
+'One row for each package and workspace: the version that the workspace runs as far as is known (NULL: unknown) and since when, and the latest attempt with its state.';
 
 
 --

@@ -24,7 +24,7 @@
 #include "fleet/type_change.h"
 #include "server/dynamic_sql.h"
 
-/* From how many NULLs on a NOTICE says that setting them takes a while. */
+/* With so many NULLs a NOTICE says that setting them takes a while. */
 #define MANY_NULLS 10000
 
 static void
@@ -131,13 +131,13 @@ make_tier_column(Oid relid, ColumnForm form, Oid domain)
 		return;
 	}
 
-	/* Children and partitions, too: nobody may add a value we have not seen. */
+	/* Children and partitions, too: no session may add a value that we have not seen. */
 	(void) find_all_inheritors(relid, AccessExclusiveLock, NULL);
 	nullable = is_nullable(relid);
 	if (form != COLUMN_ATTACHED)
 		found = look_at_column(relid, form);
 
-	/* Every row counts: what a policy hides is an error. */
+	/* Every row counts, so raise an error if a policy would hide one. */
 	nest_level = NewGUCNestLevel();
 	(void) set_config_option("row_security", "off", PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);
@@ -145,8 +145,8 @@ make_tier_column(Oid relid, ColumnForm form, Oid domain)
 		convert_column(relid, table, form, domain, &found);
 
 	/*
-	 * Only now, with the constraint back: the table's triggers hear of this,
-	 * and may write what they like.
+	 * Only now that the domain has its constraint again: this fires the table's
+	 * triggers, which may write any value.
 	 */
 	if (nullable)
 		fill_nulls(relid, table);

@@ -3,37 +3,34 @@
  * fleet/attach.c
  *	  Making a table the workspaces table.
  *
- * What attach() leaves behind is the same whatever it found: column
- * update_tier of the domain, NOT NULL DEFAULT 'production', and one partial
- * index.  It looks at what is there, refuses what it cannot make right, and
- * changes only what differs, so that calling it again costs next to nothing
- * and blocks nobody.
+ * The result of attach() does not depend on what it found: column update_tier
+ * of the domain, NOT NULL DEFAULT 'production', one partial index, and one
+ * trigger.  It looks at the table, refuses what it cannot convert, and changes
+ * only what differs.  So another call costs little and blocks nobody.
  *
- * Nothing here rewrites the table or scans it, unless there are values that
- * nobody vouches for:
+ * Attach neither rewrites nor scans the table, unless the table does not
+ * guarantee that the column's values are tiers:
  *
  * - Adding a column of a constrained domain, or converting one to it, makes
- *   the server rewrite the table.  So the domain's constraint is dropped for
- *   the moment and comes back NOT VALID in the same transaction.  Other
- *   sessions go on enforcing the old one until we commit, and the new one
- *   from then on.
+ *   the server rewrite the table.  So the domain's constraint is dropped and
+ *   added again, NOT VALID, in the same transaction.  Other sessions enforce the
+ *   old one until we commit, and then the new one.
  *
- * - Changing a column's type makes the server check the CHECK constraints on
- *   it again.  The values stay the same, so these are marked NOT VALID for
- *   the moment, which tells the server not to, and valid again afterwards.
- *   (Those whose meaning might depend on the column's old collation are
- *   validated.)
+ * - Changing a column's type makes the server check the column's CHECK
+ *   constraints again.  The values stay the same, so the constraints are marked
+ *   NOT VALID before, which prevents that, and valid again after.  (Those whose
+ *   result might depend on the column's old collation are validated.)
  *
- * While the domain is without its constraint, no code but the server's and
- * ours may run, or it could store anything in it.  What else runs for a table
- * runs as its owner, see become_table_owner().
+ * While the domain has no constraint, no user's code may run, as it could store
+ * any value.  Other code that runs for the table runs as its owner, see
+ * become_table_owner().
  *
- * Locks: ACCESS SHARE on the table to look; it is given back, and a call that
- * finds nothing to change ends there.  Else, in this order: update_tier.attached
- * (so that two calls take turns; it conflicts with nobody who reads), then the
- * table: SHARE UPDATE EXCLUSIVE to look again (it conflicts with itself and all
- * DDL, so what was seen stays true, and with no reader or writer), then ACCESS
- * EXCLUSIVE if there is a column to change.
+ * Locks: ACCESS SHARE on the table, to look.  It is released, and a call that
+ * finds nothing to change returns.  Then, in this order: SHARE ROW EXCLUSIVE on
+ * update_tier.attached, so that calls take turns (readers are not blocked);
+ * SHARE UPDATE EXCLUSIVE on the table, to look again (it conflicts with itself
+ * and with all DDL, but with no reader or writer); ACCESS EXCLUSIVE on the
+ * table, if the column has to change or an index has to be dropped.
  *
  *-------------------------------------------------------------------------
  */
@@ -78,7 +75,7 @@ typedef struct Findings
 	bool		has_trigger; /* the one that records changes of a tier */
 } Findings;
 
-/* A database has one workspaces table. */
+/* A database has one workspaces table at most. */
 static void
 check_no_other_table(Oid relid, const AttachedRow *old)
 {
@@ -129,7 +126,7 @@ check_no_build(Oid relid)
 				 errhint("Attach again once the build has ended. Nothing has been changed.")));
 }
 
-/* Not those that somebody is building at this moment. */
+/* Without those that another session is building. */
 static List *
 without_invalid(List *indexes)
 {
@@ -148,7 +145,7 @@ without_invalid(List *indexes)
  * lock on it.
  */
 static Findings
-look(Oid relid, const char *live_when_text)
+look_at_table(Oid relid, const char *live_when_text)
 {
 	Findings   found = { 0 };
 	Oid		   attached_oid = attached_table_oid();
@@ -156,7 +153,7 @@ look(Oid relid, const char *live_when_text)
 	Relation   rel;
 	AttrNumber attnum;
 
-	check_owner(relid); /* what it was before the lock may be gone */
+	check_owner(relid); /* may have changed before the lock was granted */
 	if (!OidIsValid(attached_oid))
 		refuse_dropped();
 	found.old = attached_row(attached_oid);
@@ -176,8 +173,8 @@ look(Oid relid, const char *live_when_text)
 		default_is_production(rel, attnum);
 
 	/*
-	 * A query of this session that is being planned or run, and calls a function
-	 * that calls us, knows the indexes already.  For a column the server checks.
+	 * A query of this session may be running that uses the indexes, and calls a
+	 * function that calls us.  For a change of the column the server checks that.
 	 */
 	if (found.outdated != NIL && rel->rd_refcnt > 1)
 		ereport(ERROR,
@@ -203,8 +200,8 @@ is_remembered(Oid relid, const Findings *found)
 /*
  * Is the table as it has to be?
  *
- * Looks as a reader would, which blocks nobody: not a build of an index, nor a
- * vacuum.  The lock goes again, or two calls that hold it would wait for each
+ * Looks under the lock of a reader, which blocks neither a build of an index nor
+ * a vacuum.  The lock is released, as two calls that hold it would wait for each
  * other.
  */
 static bool
@@ -213,7 +210,7 @@ is_attached_already(Oid relid, const char *live_when_text, bool create_index, bo
 	Findings found;
 
 	LockRelationOid(relid, AccessShareLock);
-	found = look(relid, live_when_text);
+	found = look_at_table(relid, live_when_text);
 	UnlockRelationOid(relid, AccessShareLock);
 	return found.column_is_right && found.outdated == NIL && (found.has_index || !create_index) &&
 		found.has_trigger == audit && is_remembered(relid, &found);
@@ -225,7 +222,7 @@ lock_and_look(Oid relid, const char *live_when_text)
 {
 	/*
 	 * SHARE ROW EXCLUSIVE conflicts with itself and with writers: of two
-	 * calls one waits here, and then sees what the other has done.
+	 * calls one waits here, and then sees what the other has changed.
 	 */
 	(void) attached_lock();
 	check_owner(relid);
@@ -241,7 +238,7 @@ lock_and_look(Oid relid, const char *live_when_text)
 		check_no_build(relid);
 		LockRelationOid(relid, ShareUpdateExclusiveLock);
 	}
-	return look(relid, live_when_text);
+	return look_at_table(relid, live_when_text);
 }
 
 /* Change what differs, as the table's owner. */
@@ -252,9 +249,9 @@ change_table(Oid relid, const Findings *found, bool audit)
 	ListCell *lc;
 
 	/*
-	 * An index on the column would be built anew with the column's type, in
-	 * vain; and without create_index there must be none of that name in the
-	 * way of the one that you build.
+	 * Drop them first.  A change of the column's type would build an index on
+	 * the column again for nothing.  And without create_index the user will
+	 * build an index of that name.
 	 */
 	if (!found->column_is_right || found->outdated != NIL)
 		LockRelationOid(relid, AccessExclusiveLock);
@@ -277,7 +274,7 @@ attach_table(Oid relid, const char *live_when_text, bool create_index, bool audi
 
 	PreventCommandIfReadOnly("update_tier.attach()");
 
-	/* Before any lock: who may not attach a table must not block it either. */
+	/* Before any lock: a role that may not attach a table must not block it. */
 	check_owner(relid);
 	if (is_attached_already(relid, live_when_text, create_index, audit))
 		return;
@@ -287,8 +284,8 @@ attach_table(Oid relid, const char *live_when_text, bool create_index, bool audi
 	change_table(relid, &found, audit);
 
 	/*
-	 * As the caller, who may be allowed to create in the schema where the owner
-	 * is not.  The index has nobody's code in it.
+	 * As the caller, who may have the right to create in the schema while the
+	 * table's owner has not.  The index contains no user's code.
 	 */
 	if (create_index && !found.has_index)
 		build_index(relid, found.live_when);

@@ -17,7 +17,7 @@
 
 PG_FUNCTION_INFO_V1(update_tier_attach_at_install);
 
-/* Why the table is not attached: what stands in the NOTICE. */
+/* Why the table is not attached: the parts of the NOTICE. */
 typedef struct LeftAlone
 {
 	const char *message;
@@ -26,8 +26,8 @@ typedef struct LeftAlone
 } LeftAlone;
 
 /*
- * May the install script attach the relation of that name, if there is one?  What
- * it must leave alone is no reason not to install.
+ * May the install script attach the relation named "workspaces", if there is one?
+ * If not, the extension is installed without it.
  */
 static bool
 may_attach_at_install(NullableDatum table, LeftAlone *why)
@@ -71,10 +71,10 @@ may_attach_at_install(NullableDatum table, LeftAlone *why)
 }
 
 /*
- * Called once, by the install script: attach "workspaces", if it is there.
+ * Called once, by the install script: attaches "workspaces" if it exists.
  *
- * While a script runs the server shows no NOTICE.  This one matters, so it
- * is shown to whoever would see notices otherwise.
+ * While a script runs the server shows no NOTICE.  This one is important, so
+ * client_min_messages is set back for it.
  */
 Datum
 update_tier_attach_at_install(PG_FUNCTION_ARGS)

@@ -53,8 +53,8 @@ refuse_relation(Relation rel, const char *detail, const char *hint)
 }
 
 /*
- * Is "id" alone unique?  In a partitioned table a unique key has to contain
- * the partition key as well, and that is the best there is.
+ * Is "id" alone unique?  In a partitioned table a unique key has to contain the
+ * partition key, so there a key over both will do.
  */
 static bool
 id_is_unique(Relation rel, AttrNumber id)
@@ -156,8 +156,8 @@ check_relation(Relation rel)
 
 /*
  * foreign_child
- *		A child of the table whose owner is another one than the table's, as whom
- *		we act; InvalidOid: there is none.
+ *		A child of the table that the table's owner does not own; InvalidOid:
+ *		there is none.  Attach acts as the table's owner.
  */
 Oid
 foreign_child(Oid relid)
@@ -173,7 +173,7 @@ foreign_child(Oid relid)
 	return InvalidOid;
 }
 
-/* foreign_child_detail, foreign_child_hint: what to say of such a child. */
+/* foreign_child_detail, foreign_child_hint: parts of the message on such a child. */
 char *
 foreign_child_detail(Oid relid, Oid child)
 {
@@ -188,7 +188,7 @@ foreign_child_hint(Oid relid, Oid child)
 					quote_identifier(GetUserNameFromId(relation_owner(relid), false)));
 }
 
-/* check_children: what is done to the table is done to its children, too. */
+/* check_children: the table's owner must own its children, which are changed with it. */
 void
 check_children(Oid relid)
 {
@@ -203,7 +203,7 @@ check_children(Oid relid)
 				 errhint("%s", foreign_child_hint(relid, child))));
 }
 
-/* could_be_workspaces: is it a table whose rows have a uuid for their id? */
+/* could_be_workspaces: is it a permanent table with a column "id" of type uuid? */
 bool
 could_be_workspaces(Oid relid)
 {

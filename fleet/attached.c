@@ -42,23 +42,21 @@ PG_FUNCTION_INFO_V1(update_tier_attached_replaced);
 /* Columns of update_tier.attached. */
 #define Anum_attached_workspaces 2
 #define Anum_attached_live_when	 3
-#define Natts_attached			 3
 
 #define ATTACH_HINT \
 	"Attach one with SELECT update_tier.attach('workspaces')."
-
 
 static WorkspacesTable attached_table = {
 	.statement_table.condition = condition_transform
 };
 
-/* Counts what we heard of, so that a look-up can tell what came meanwhile. */
+/* Counts invalidations, so that a look-up can tell whether one came meanwhile. */
 static uint64 changes_heard = 0;
 
 /*
- * What this session knows of the attached table may be out of date: the
- * table has changed, or update_tier.attached (which announces a change of
- * its rows as one of its own, see update_tier_attached_changed).
+ * What this session knows of the attached table may be out of date: the table
+ * has changed, or update_tier.attached.  A change of that table's rows sends an
+ * invalidation, too, see update_tier_attached_changed.
  */
 static void
 relation_changed(Datum arg, Oid relid)
@@ -70,7 +68,7 @@ relation_changed(Datum arg, Oid relid)
 		attached_table.valid = false;
 }
 
-/* A schema has been renamed, perhaps: that changes no relation. */
+/* A schema may have been renamed, which invalidates no relation. */
 static void
 schema_changed(Datum arg, int cacheid, uint32 hashvalue)
 {
@@ -89,11 +87,10 @@ attached_table_oid(void)
  * attached_row
  *		The row of update_tier.attached.
  *
- * Read here and not through SPI: no caller needs a right on that table to
- * learn what is attached.  The latest snapshot, because what is remembered
- * has to be right for the transactions to come; a parallel worker, which may
- * take none, and its leader use the query's, and remember the row for no longer
- * than that (see is_current).
+ * Not through SPI, as callers need no right on that table.  Uses the latest
+ * snapshot, because what is remembered has to be right for later transactions.
+ * A parallel worker may not take a snapshot, so a worker and its leader use the
+ * query's, and remember the row only for that query (see is_current).
  */
 AttachedRow
 attached_row(Oid attached_oid)
@@ -139,8 +136,8 @@ qualified_name(Oid relid)
 }
 
 /*
- * The attached table must have a column that every statement uses.  False,
- * or an error, when it has not.
+ * Does the attached table have a column that every statement uses?  If not:
+ * false, or an error.
  */
 static bool
 has_column(Oid relid, const char *column, Oid type, bool missing_ok)
@@ -222,7 +219,7 @@ is_fit(Oid relid, const char *name, bool missing_ok)
 		has_column(relid, TIER_COLUMN, tier_domain_oid(), missing_ok);
 }
 
-/* The plans for the table can stay unless one of these has changed. */
+/* Kept plans stay valid unless the table, its name or its condition has changed. */
 static void
 remember_table(const AttachedRow *row, const char *name)
 {
@@ -279,17 +276,17 @@ load_attached_table(MissingTable missing)
 	attached_table.attached_oid = attached_oid;
 	attached_table.statement_table.owner = owner;
 
-	/* News that came while we looked may be of what we had read already. */
+	/* An invalidation that came meanwhile may concern what we had read before it. */
 	attached_table.valid = (changes_heard == heard_before);
 
-	/* A query in parallel reads with a snapshot of before the news, perhaps. */
+	/* In parallel mode we read with a snapshot that may be older than the change. */
 	attached_table.read_for = IsInParallelMode() ? GetCurrentStatementStartTimestamp() : 0;
 	return true;
 }
 
 /*
- * Does what was looked up still count?  What a query in parallel has read
- * counts for that query.
+ * Is what was looked up still valid?  What was read in parallel mode is valid
+ * for that query only.
  */
 static bool
 is_current(void)
@@ -300,9 +297,9 @@ is_current(void)
 }
 
 /*
- * What is known of the attached table, in the caller's memory.  Others may come
- * to know something else while the caller works with it: code of the table's
- * owner may run in any statement on it, and attach another one.
+ * A copy of what is known of the attached table, in the caller's memory.  The
+ * original may change while the caller works with it: any statement on the table
+ * may run code of its owner, which may attach another table.
  */
 static const WorkspacesTable *
 copy_attached_table(void)
@@ -321,10 +318,10 @@ copy_attached_table(void)
  * Lock the attached table and return what is known of it.  NULL where there is
  * none that can be used, unless that is an error.
  *
- * Taking a lock brings the news of what has changed before it was granted.
- * So what was looked up holds for as long as the lock does if it still
- * counts as valid once the table is locked; otherwise it is looked up again,
- * until the two agree.
+ * When a lock is granted, the session has processed the invalidations sent
+ * before.  So what was looked up is right, and stays right while the lock is
+ * held, if it is still valid once the table is locked.  Otherwise it is looked up
+ * again.
  */
 static const WorkspacesTable *
 lock_attached_table(LOCKMODE mode, MissingTable missing)
@@ -341,9 +338,8 @@ lock_attached_table(LOCKMODE mode, MissingTable missing)
 			return copy_attached_table();
 
 		/*
-		 * Look again under the lock: a change of the table itself can then
-		 * not come in between, and one round more is the last, but for the
-		 * case that another table has been attached.
+		 * Look again under the lock, which prevents a change of the table itself.
+		 * Another round is needed only if another table has been attached.
 		 */
 		if (load_attached_table(missing) && attached_table.relid == relid)
 			return copy_attached_table();
@@ -377,8 +373,7 @@ workspaces_if_attached(LOCKMODE mode)
 
 /*
  * workspaces_seen
- *		The attached table as far as is known without locking it; InvalidOid:
- *		none.
+ *		The attached table, without a lock on it; InvalidOid: none.
  */
 Oid
 workspaces_seen(void)
@@ -408,8 +403,9 @@ workspaces_if_readable(LOCKMODE mode)
 
 /*
  * attached_write
- *		Remember a table as the attached one; InvalidOid: none.  As the owner of
- *		update_tier.attached: callers have no right to write it.
+ *		Write the row of update_tier.attached, or delete it (InvalidOid).  Acts
+ *		as the table's owner, as callers have no right to write it.  The caller
+ *		of this function has connected to SPI.
  */
 void
 attached_write(Oid relid, const char *live_when)

@@ -17,9 +17,7 @@
 #define ID_COLUMN "id"
 
 /*
- * The attached table as this session last saw it.  The generation of
- * "statement_table" changes whenever a statement made for it would no longer be
- * right.
+ * The attached table as this session last saw it.
  */
 typedef struct WorkspacesTable
 {

@@ -28,7 +28,7 @@
 #include "server/dynamic_sql.h"
 #include "server/settings.h"
 
-/* Its condition, in canonical form (see condition.c). */
+/* Its condition, in canonical form (see condition.h). */
 #define IS_CANARY "(" TIER_COLUMN " = 'canary')"
 
 static List *
@@ -39,9 +39,10 @@ index_predicate(Relation rel, const char *live_when)
 
 /*
  * former_index_predicate
- *		The same for a condition that was stored earlier: what it names may have
- *		been renamed or dropped since, and then no index has such a predicate.  In
- * a subtransaction, because that is how one survives an error.
+ *		The same for a condition that was stored earlier.  NIL if a column that
+ *		it names has been renamed or dropped, as no index has such a predicate.
+ *
+ * Uses a subtransaction to survive that error.
  */
 List *
 former_index_predicate(Relation rel, const char *live_when)
@@ -80,8 +81,8 @@ former_index_predicate(Relation rel, const char *live_when)
 
 /*
  * classify_index
- *		Classify an index of the table.  "wanted" is the predicate it should have,
- * or NIL while the column is not of the domain yet.
+ *		Classify an index of the table.  "wanted" is the predicate it should
+ *		have, or NIL while the column is not of the domain yet.
  */
 IndexForm
 classify_index(Relation rel, Oid index_oid, List *wanted)
@@ -112,8 +113,8 @@ classify_index(Relation rel, Oid index_oid, List *wanted)
 
 /*
  * index_name
- *		The name that the index gets: <table>_update_tier_canary, shortened as the
- * server shortens the names it makes up.
+ *		The name that the index gets: <table>_update_tier_canary, shortened the
+ *		way the server shortens the names that it generates.
  */
 char *
 index_name(Relation rel)
@@ -123,11 +124,11 @@ index_name(Relation rel)
 
 /*
  * find_index
- *		Look at the table's indexes.  True: one is as it has to be.  *outdated is
- * the one that has to go: it bears the name, or is what an earlier attach
- * made with another condition (old_live_when).
+ *		Does the table have the index?  *outdated are those to drop: one that
+ *		has the index's name, and those that an earlier attach created for
+ *		another condition ("old").
  *
- * Errors: 42P07 when the name belongs to something that we do not know.
+ * Errors: 42P07 when a relation has the name that is not an index of canaries.
  */
 bool
 find_index(Relation rel, ColumnForm form, const char *live_when,
@@ -172,7 +173,7 @@ find_index(Relation rel, ColumnForm form, const char *live_when,
 	return found;
 }
 
-/* build_index: under canonical settings, as live_when is written for them. */
+/* build_index: create the index, under the settings that live_when was deparsed with. */
 void
 build_index(Oid relid, const char *live_when)
 {

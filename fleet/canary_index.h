@@ -17,8 +17,8 @@
 /* How an index relates to the one that an attached table has. */
 typedef enum IndexForm
 {
-	INDEX_OTHER,   /* somebody's own */
-	INDEX_KNOWN,   /* of canaries, but not as it has to be */
+	INDEX_OTHER,   /* a user's own */
+	INDEX_KNOWN,   /* covers the canaries, but differs */
 	INDEX_ATTACHED /* as it has to be */
 } IndexForm;
 

@@ -4,13 +4,13 @@
  *	  Conditions on the rows of one table.
  *
  * A user gives attach() a condition that says which rows are live.  It is
- * read once under the user's search_path, checked, and from then on kept in
- * a canonical form that means the same whatever the search_path and the
- * other settings: deparsed, and read again, under fixed ones.
+ * analysed once under the user's search_path and checked.  Then it is stored in
+ * a canonical form: deparsed under fixed settings, and analysed again under the
+ * same ones.  So it has one meaning, whatever the search_path of a session.
  *
- * What is allowed is what a publication's row filter allows, and enums: the
- * condition becomes the predicate of an index, and the rollout functions
- * evaluate it as the table's owner, so it must not run anybody's code.
+ * A condition may use what a publication's row filter may use, and enums.  It
+ * becomes the predicate of an index, and the rollout functions evaluate it as
+ * the table's owner, so it must not run a user's code.
  *
  *-------------------------------------------------------------------------
  */
@@ -64,9 +64,9 @@ typedef struct ConditionSource
 } ConditionSource;
 
 /*
- * Error context while a condition is read: what is wrong stands in the
- * condition, not in the query that happens to run.  A stored condition was
- * right when the table was attached, so something it names has changed.
+ * Error context while a condition is analysed: the error is in the condition,
+ * not in the query that runs.  A stored condition was right when the table was
+ * attached, so something that it names has changed.
  */
 static void
 condition_error_context(void *arg)
@@ -91,8 +91,8 @@ condition_error_context(void *arg)
 }
 
 /*
- * Read an expression.  It must be all there is: no second statement, no
- * clause behind it.
+ * Parse the condition.  It must be one expression, without a second statement or
+ * a clause after it.
  */
 static Node *
 raw_condition(const ConditionSource *source)
@@ -149,7 +149,7 @@ is_plain_type(Oid type)
 	return type < FirstNormalObjectId || type_is_enum(type);
 }
 
-/* is_users_function: in the form that check_functions_in_node() asks. */
+/* is_users_function: is it user-defined?  To be called by check_functions_in_node(). */
 bool
 is_users_function(Oid funcid, void *context)
 {
@@ -231,8 +231,8 @@ check_walker(Node *node, void *context)
 
 /*
  * Analyse a condition over the tables that pstate knows, and refuse it if it may
- * run a user's code.  A stored one, too: a cast that somebody has made since, or
- * another type of a column, can give it another meaning.
+ * run a user's code.  That includes a stored one: a cast that was created later,
+ * or another type of a column, can change its meaning.
  */
 static Node *
 transform(ParseState *pstate, const char *condition, ConditionOrigin origin)

@@ -30,7 +30,7 @@
 PG_FUNCTION_INFO_V1(update_tier_detach);
 
 /*
- * Give the table the form that it would have in plain SQL.
+ * Convert the column to text with a CHECK, and replace our index by a plain one.
  */
 static void
 make_plain(Oid relid, const AttachedRow *old)
@@ -70,8 +70,8 @@ make_plain(Oid relid, const AttachedRow *old)
 /*
  * update_tier.detach() returns void
  *
- * Turns the attached table back to plain SQL, every value kept; a table that
- * is no longer there, or no longer of the attached form, is forgotten.
+ * Turns the attached table back to plain SQL and keeps every value.  A table that
+ * has been dropped, or no longer has the attached form, is only forgotten.
  * Errors: 42501 when the caller does not own the table (or, if it is gone,
  * the extension's tables).
  */
@@ -85,7 +85,7 @@ update_tier_detach(PG_FUNCTION_ARGS)
 	require_own_tables(fcinfo);
 	PreventCommandIfReadOnly("update_tier.detach()");
 
-	/* As in attach(): rights before locks, and again under them. */
+	/* As in attach(): check rights before taking locks, and again after. */
 	if (OidIsValid(old.relid))
 		check_owner(exists ? old.relid : attached_oid);
 

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * fleet/enum_column.c
- *	  What stands in the way of making text of an enum.
+ *	  What prevents converting an enum to text.
  *
  *-------------------------------------------------------------------------
  */
@@ -24,8 +24,8 @@
 #include "fleet/tier_domain.h"
 
 /*
- * Does the expression compare a value of an enum, or hand it to a function?  It
- * would find none for text.  A cast to text, or IS NULL, is as good as before.
+ * Does the expression pass a value of an enum to an operator or function?  There
+ * may be none for text.  A cast to text or IS NULL works for text, too.
  */
 static bool
 needs_enum(Node *node, void *context)
@@ -65,10 +65,10 @@ needs_enum(Node *node, void *context)
 	return expression_tree_walker(node, needs_enum, context);
 }
 
-/* What stands in the way of another type: names for an error. */
+/* What prevents the conversion: names for an error. */
 typedef struct Dependents
 {
-	List		  *droppable; /* names of CHECKs that go anyway */
+	List		  *droppable; /* names of CHECKs that are dropped anyway */
 	StringInfoData names;
 } Dependents;
 
@@ -99,8 +99,8 @@ collect_enum_check(Relation catalog, HeapTuple tuple, AttrNumber tier_column, vo
 
 /*
  * check_enum_dependents
- *		Refuse to make a text of an enum that CHECKs or indexes compare as one; of
- *		the former not those that go with the conversion.
+ *		Refuse to convert an enum to text if indexes or CHECKs need the enum.
+ *		CHECKs that are "droppable" by name do not count.
  */
 void
 check_enum_dependents(Oid relid, List *droppable)

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * fleet/enum_column.h
- *	  What stands in the way of making text of an enum.
+ *	  What prevents converting an enum to text.
  *
  *-------------------------------------------------------------------------
  */

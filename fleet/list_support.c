@@ -21,8 +21,8 @@
 PG_FUNCTION_INFO_V1(update_tier_list_support);
 
 /*
- * The rows that a call of one of the three list functions will return, or a
- * negative number when that cannot be told.
+ * How many rows a call of one of the three list functions will return; negative:
+ * unknown.
  */
 static double
 estimate_list(SupportRequestRows *request)
@@ -40,7 +40,7 @@ estimate_list(SupportRequestRows *request)
 	if (table == NULL)
 		return -1;
 
-	/* Told apart by what they are in C: in SQL they can be renamed. */
+	/* Identify them by their C names, as their SQL names can be changed. */
 	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(request->funcid));
 	if (!HeapTupleIsValid(tuple))
 		return -1;
@@ -59,7 +59,7 @@ estimate_list(SupportRequestRows *request)
 	after_arg = estimate_expression_value(request->root, lsecond(args));
 	limit_arg = estimate_expression_value(request->root, lthird(args));
 
-	/* A tier that is not known yet is most likely the large one. */
+	/* If the tier is unknown while planning, it is most likely the larger one. */
 	rows = workspaces_expected(TIER_PRODUCTION, table);
 	if (IsA(tier_arg, Const) && !((Const *) tier_arg)->constisnull)
 	{
@@ -67,11 +67,11 @@ estimate_list(SupportRequestRows *request)
 		Tier  tier;
 
 		if (!tier_parse(VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name), &tier))
-			return -1; /* the call will say what is wrong */
+			return -1; /* the call will raise the error */
 		rows = workspaces_expected(tier, table);
 	}
 
-	/* Nothing is known of where a page starts: the planner's own guess. */
+	/* Where the page starts is unknown: the planner's own guess for that. */
 	if (!IsA(after_arg, Const) || !((Const *) after_arg)->constisnull)
 		rows *= 1.0 / 3.0;
 
@@ -83,8 +83,8 @@ estimate_list(SupportRequestRows *request)
 /*
  * update_tier.list_support(internal) returns internal
  *
- * Planner support: row estimates of the list functions.  They are those of
- * the query that the function will run, hence as good as the statistics.
+ * Planner support: row estimates of the list functions.  They are the estimates
+ * of the query that the function will run.
  */
 Datum
 update_tier_list_support(PG_FUNCTION_ARGS)

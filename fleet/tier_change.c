@@ -1,8 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * fleet/tier_change.c
- *	  Recording changes of a tier: a trigger on the attached table, which puts
- *	  every one into update_tier.tier_change.
+ *	  Recording changes of a tier: a trigger on the attached table, which inserts
+ *	  each of them into update_tier.tier_change.
  *
  *-------------------------------------------------------------------------
  */
@@ -35,8 +35,8 @@ PG_FUNCTION_INFO_V1(update_tier_tier_changes);
 PG_FUNCTION_INFO_V1(update_tier_record_tier);
 
 /*
- * The workspace whose tier set_update_tier() is writing, if it is: other rows
- * may be written meanwhile, by triggers of the table.
+ * The workspace whose tier set_update_tier() is writing, or NULL.  Triggers of
+ * the table may write other rows meanwhile.
  */
 const pg_uuid_t *set_update_tier_writes = NULL;
 
@@ -60,9 +60,9 @@ column_value(HeapTuple tuple, TupleDesc desc, const char *column)
 }
 
 /*
- * Is this the attached table, or one of its partitions?  Nothing is locked for
- * that: the statement that fired the trigger has locked its own table, and it
- * must not wait for the attached one if that is another.
+ * Is this the attached table, or one of its partitions?  Takes no lock: the
+ * statement that fired the trigger has locked its own table, and must not wait
+ * for the attached one if that is another.
  */
 static bool
 is_attached(Relation rel)
@@ -77,7 +77,7 @@ is_attached(Relation rel)
 
 /*
  * Where the last row had its tier.  A row type can change between two calls of
- * one query, so this is a place to look first, and no more.
+ * one query, so this is only where to look first.
  */
 typedef struct TierColumn
 {
@@ -110,7 +110,7 @@ row_type(HeapTupleHeader row)
 }
 
 /*
- * The tier in a row; NULL when there is none.  Rows of all kinds come here: a
+ * The tier in a row; NULL if it has none.  The row can be of any table, so a
  * column of that name need not be ours.  The result may point into the row or,
  * for a row that is older than the column, into the type.
  */
@@ -161,8 +161,8 @@ same_tier(Datum a, Datum b)
 /*
  * update_tier.tier_changes(old_row record, new_row record) returns boolean
  *
- * The condition of the trigger that calls record_tier(): evaluated for every
- * row that is updated, so it remembers where the column was.
+ * The condition of the trigger that calls record_tier().  It is evaluated for
+ * every row that is updated, so it remembers where the column was.
  */
 Datum
 update_tier_tier_changes(PG_FUNCTION_ARGS)
@@ -195,9 +195,9 @@ update_tier_tier_changes(PG_FUNCTION_ARGS)
 /*
  * update_tier.record_tier() returns trigger
  *
- * Row trigger on the attached table, whose WHEN says that the tier has
- * changed: puts it on record.  On any other table it does nothing, as one
- * that was attached, or was restored and is not yet, must not become unusable.
+ * Row trigger on the attached table, called if the tier has changed: records the
+ * change.  On any other table it does nothing: a table that was attached before,
+ * or was restored and is not attached yet, must stay usable.
  */
 Datum
 update_tier_record_tier(PG_FUNCTION_ARGS)
@@ -222,7 +222,7 @@ update_tier_record_tier(PG_FUNCTION_ARGS)
 	args[3] = column_value(trigger->tg_trigtuple, desc, TIER_COLUMN);
 	args[4] = column_value(trigger->tg_newtuple, desc, TIER_COLUMN);
 
-	/* Somebody's own trigger may come without the condition. */
+	/* A user's own trigger may call the function without the condition. */
 	if (!args[3].isnull && !args[4].isnull && same_tier(args[3].value, args[4].value))
 		return PointerGetDatum(NULL);
 
@@ -234,12 +234,12 @@ update_tier_record_tier(PG_FUNCTION_ARGS)
 }
 
 /*
- * The trigger that puts changes of a tier on record.  Its condition is
- * evaluated for every row that is updated; the function is called for few.
+ * The trigger that records changes of a tier.  Its condition is evaluated for
+ * every row that is updated; the function is called for few.
  */
 #define TIER_CHANGE_TRIGGER "update_tier_changed"
 
-/* has_tier_change_trigger: does the table have it? */
+/* has_tier_change_trigger: does the table have the trigger? */
 bool
 has_tier_change_trigger(Oid relid)
 {
@@ -259,7 +259,7 @@ has_tier_change_trigger(Oid relid)
 	return found;
 }
 
-/* make_tier_change_trigger: have it on the table, or not. */
+/* make_tier_change_trigger: create or drop the trigger, unless that is done already. */
 void
 make_tier_change_trigger(Oid relid, bool wanted)
 {

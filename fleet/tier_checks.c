@@ -29,8 +29,7 @@
 
 /*
  * mark_constraint
- *		Mark a CHECK as checked against the values there are, or not, without a
- *		look at them.
+ *		Mark a CHECK as valid, or as not valid, without a scan.
  */
 void
 mark_constraint(Oid constraint, bool validated)
@@ -49,7 +48,7 @@ mark_constraint(Oid constraint, bool validated)
 
 /* visit_checks: visit the CHECK constraints of a relation that involve update_tier. */
 void
-visit_checks(Oid relid, check_callback callback, void *arg)
+visit_checks(Oid relid, CheckCallback callback, void *arg)
 {
 	AttrNumber	tier_column = get_attnum(relid, TIER_COLUMN);
 	Relation	catalog = table_open(ConstraintRelationId, RowExclusiveLock);
@@ -83,9 +82,10 @@ visit_checks(Oid relid, check_callback callback, void *arg)
 
 /*
  * collect_redundant
- *		Add a CHECK to RedundantChecks that says no more than the domain does: it involves no
- * other column, and holds for every tier.  NULL passes a CHECK, so one that
- * forbids it says more.
+ *		Add a CHECK to RedundantChecks if the domain implies it.
+ *
+ * Such a CHECK involves no other column, and every tier passes it.  NULL passes
+ * the domain's constraint, so a CHECK that rejects NULL is not redundant.
  */
 void
 collect_redundant(Relation catalog, HeapTuple tuple, AttrNumber tier_column, void *arg)
@@ -110,8 +110,8 @@ collect_redundant(Relation catalog, HeapTuple tuple, AttrNumber tier_column, voi
 }
 
 /*
- * Could the expression mean something else under another collation?  Equality
- * of text does not; of all else that looks at one we do not know.
+ * Could the expression have another result under another collation?  Equality
+ * of text does not.  Of other operators and functions we do not know.
  */
 static bool
 depends_on_collation(Node *node, void *context)
@@ -153,7 +153,7 @@ collect_valid(Relation catalog, HeapTuple tuple, AttrNumber tier_column, void *a
 	*checks = lappend(*checks, check);
 }
 
-/* mark_checks: mark CHECK constraints as checked against the rows there are, or not. */
+/* mark_checks: mark a List of TierCheck * as valid, or as not valid, without a scan. */
 void
 mark_checks(List *checks, bool validated)
 {

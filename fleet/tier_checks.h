@@ -17,22 +17,22 @@ typedef struct TierCheck
 {
 	Oid	  relid; /* its table, or a child of it */
 	char *name;
-	bool  unsure; /* may mean something else under "C" */
+	bool  unsure; /* could have another result under "C" */
 } TierCheck;
 
-typedef void (*check_callback)(Relation catalog, HeapTuple tuple, AttrNumber tier_column,
-							   void *arg);
+/* Called for each of them with its row of pg_constraint. */
+typedef void (*CheckCallback)(Relation catalog, HeapTuple tuple, AttrNumber tier_column, void *arg);
 
 typedef struct RedundantChecks
 {
-	List *is_a_tier;
-	List *names; /* result */
+	List *is_a_tier; /* the domain's constraint, as a predicate */
+	List *names;	 /* result */
 } RedundantChecks;
 
 extern void mark_constraint(Oid constraint, bool validated);
 extern void mark_checks(List *checks, bool validated);
 
-extern void visit_checks(Oid relid, check_callback callback, void *arg);
+extern void visit_checks(Oid relid, CheckCallback callback, void *arg);
 extern void collect_redundant(Relation catalog, HeapTuple tuple, AttrNumber tier_column, void *arg);
 extern void collect_valid(Relation catalog, HeapTuple tuple, AttrNumber tier_column, void *arg);
 

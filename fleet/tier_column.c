@@ -21,7 +21,7 @@
 
 /*
  * tier_column_form
- *		What is the column update_tier, and can it become of the domain?
+ *		What type has the column update_tier, and can that become the domain?
  *
  * Errors: 42804 when it cannot.
  */
@@ -94,7 +94,8 @@ equality_is_identity(Relation rel, AttrNumber attnum)
 
 /*
  * can_be_tier
- *		Can the type be compared with this tier?  An enum need not have the label.
+ *		Can the type be compared with this tier?  False for an enum without the
+ *		label.
  */
 bool
 can_be_tier(Oid type, Tier tier)
@@ -107,7 +108,8 @@ can_be_tier(Oid type, Tier tier)
 
 /*
  * tier_as_text
- *		The column as text, whatever casts its owner may have made of an enum.
+ *		An expression for the column as text.  For an enum it uses no cast, as a
+ *		user may have created one.
  */
 const char *
 tier_as_text(ColumnForm form)

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * fleet/tier_domain.c
- *	  The domain of update tiers, and what is said of any other value.
+ *	  The domain of update tiers, and the errors for invalid values.
  *
  *-------------------------------------------------------------------------
  */
@@ -20,8 +20,8 @@
 #include "server/values.h"
 
 /*
- * Names longer than this are no tier's.  Known without unpacking a value
- * that may be a gigabyte long.
+ * No tier has a longer name.  So a value that may be a gigabyte long need not be
+ * detoasted.
  */
 #define TIER_NAME_MAX ((Size) 16)
 
@@ -29,9 +29,8 @@
  * tier_domain_oid
  *		The domain's type.
  *
- * The domain lives in the schema the extension was created in, which could
- * be any; our own function tiers() is found by its fixed name, and what it
- * returns is the domain.
+ * The domain is in the schema that the extension was created in, which can be
+ * any.  Our function tiers() has a fixed name, and it returns the domain.
  */
 Oid
 tier_domain_oid(void)
@@ -52,8 +51,8 @@ tier_domain_oid(void)
 }
 
 /*
- * Tell a caller that an argument is no tier: the same SQLSTATE, type and
- * constraint as the domain's own check, and more words.
+ * Refuse an argument that is not a tier, with the SQLSTATE, type and constraint
+ * of the domain's own check, and a better message.
  */
 pg_noreturn static void
 refuse_value(Datum value, const char *argument)
@@ -63,8 +62,8 @@ refuse_value(Datum value, const char *argument)
 	const char *meant;
 
 	/*
-	 * One byte more than is quoted tells that something was cut; the rest of
-	 * a very long value is not even fetched.
+	 * Fetch one character more than is quoted, which tells whether the value is
+	 * longer, and not the rest.
 	 */
 	start = DatumGetTextPSlice(value, 0, QUOTED_VALUE_MAX + MAX_MULTIBYTE_CHAR_LEN);
 	quoted = clipped(text_to_cstring(start));

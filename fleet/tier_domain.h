@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * fleet/tier_domain.h
- *	  The domain of update tiers, and what is said of any other value.
+ *	  The domain of update tiers, and the errors for invalid values.
  *
  *-------------------------------------------------------------------------
  */

@@ -26,13 +26,13 @@
 #include "fleet/tier_values.h"
 #include "server/values.h"
 
-/* How many of the values that are no tier an error shows. */
+/* How many invalid values an error shows. */
 #define BAD_VALUES_SHOWN 5
 
 /*
  * values_are_vouched_for
- *		Does the table itself vouch that every value is a tier or NULL?  A valid
- *		CHECK (or more of them) may imply it, or the labels of an enum.
+ *		Does the table guarantee that every value is a tier or NULL?  Valid
+ *		CHECKs may imply it, or the labels of an enum.
  */
 bool
 values_are_vouched_for(Relation rel, AttrNumber attnum, ColumnForm form)
@@ -56,11 +56,11 @@ values_are_vouched_for(Relation rel, AttrNumber attnum, ColumnForm form)
 		return all_tiers;
 	}
 
-	/* What "equals" a tier need not be one. */
+	/* A value that compares equal to a tier need not be one. */
 	if (!equality_is_identity(rel, attnum))
 		return false;
 
-	/* A parent's CHECK ... NO INHERIT says nothing of its children's rows. */
+	/* A parent's CHECK ... NO INHERIT does not hold for its children's rows. */
 	if (rel->rd_rel->relkind == RELKIND_RELATION &&
 		has_subclass(RelationGetRelid(rel)))
 		return false;
@@ -71,10 +71,10 @@ values_are_vouched_for(Relation rel, AttrNumber attnum, ColumnForm form)
 
 /*
  * check_values
- *		Scan for values that are no tier, and refuse them all at once.
+ *		Scan for invalid values, and refuse all of them in one error.
  *
- * The latest snapshot: under REPEATABLE READ that of the transaction may not
- * show what was committed while we waited for the lock.
+ * Uses the latest snapshot.  Under REPEATABLE READ the transaction's snapshot
+ * may not show what was committed while we waited for the lock.
  */
 void
 check_values(const char *table, const char *relname, ColumnForm form)

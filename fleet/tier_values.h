@@ -10,7 +10,7 @@
 
 #include "fleet/tier_column.h"
 
-/* "Is a tier", as a condition on a table's rows (see condition.h). */
+/* The domain's constraint, as a condition on a table's rows (see condition.h). */
 #define IS_A_TIER "(" TIER_COLUMN " IN ('canary', 'production'))"
 
 extern bool values_are_vouched_for(Relation rel, AttrNumber attnum, ColumnForm form);

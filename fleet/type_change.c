@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * fleet/type_change.c
- *	  Changing the type of column update_tier without a look at its rows.
+ *	  Changing the type of column update_tier without a scan.
  *
  *-------------------------------------------------------------------------
  */
@@ -38,10 +38,11 @@ domain_name(Oid domain)
 
 /*
  * relax_domain, constrain_domain
- *		Take the constraint off the domain, and put it back.  In between, in this
- * transaction only, the domain is plain text, which is what lets the server
- * skip the rewrite.  As the domain's owner: whoever owns a table to attach
- * need not own the extension.
+ *		Drop the domain's constraint, and add it again.
+ *
+ * In between, and in this transaction only, the domain is plain text, so that
+ * the server does not rewrite the table.  Both act as the domain's owner: the
+ * owner of a table need not own the extension.
  */
 void
 relax_domain(Oid domain)
@@ -63,9 +64,9 @@ constrain_domain(Oid domain)
 	become_again(caller);
 
 	/*
-	 * NOT VALID spares the scan of every table with such a column.  It would
-	 * find nothing: the values of the column that has become one are known to be
-	 * tiers, and the others have been under the constraint all the time.
+	 * NOT VALID avoids a scan of every table with such a column.  The scan would
+	 * find nothing: the new column's values are known to be tiers, and the other
+	 * columns have been under the constraint all the time.
 	 */
 	mark_constraint(get_domain_constraint_oid(domain, DOMAIN_CONSTRAINT, false), true);
 }
@@ -84,8 +85,8 @@ calls_users_function(Node *node, void *context)
 }
 
 /*
- * Changing the column's type builds the indexes on it anew.  That must not
- * call anybody's functions while the domain is without its constraint.
+ * A change of the column's type builds its indexes again.  That must not call a
+ * user's functions while the domain has no constraint.
  */
 static void
 check_index_functions(Oid relid)
@@ -117,8 +118,8 @@ check_index_functions(Oid relid)
 
 /*
  * change_type
- *		Change the type of column update_tier without a look at its rows: the
- *		caller knows that they fit.  With a domain, it is without its constraint
+ *		Change the type of column update_tier without a scan: the caller knows
+ *		that every value fits.  If a domain is given, it has no constraint
  *		meanwhile.
  */
 void

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * fleet/type_change.h
- *	  Changing the type of column update_tier without a look at its rows.
+ *	  Changing the type of column update_tier without a scan.
  *
  *-------------------------------------------------------------------------
  */

@@ -39,8 +39,8 @@ PG_FUNCTION_INFO_V1(update_tier_counts);
  */
 
 /*
- * The tier stands in the text as a literal, so that every plan of the
- * canaries' list can use the partial index.
+ * The tier is a literal, so that every plan of the canaries' list can use the
+ * partial index.
  */
 #define IN_TIER(tier) \
 	"SELECT w.id FROM $table AS w" \
@@ -140,10 +140,10 @@ update_tier_production_workspaces(PG_FUNCTION_ARGS)
 /*
  * workspaces_in_tier(tier text, after uuid, max_rows bigint) returns setof uuid
  *
- * The live workspaces of a tier, ordered by id: those behind "after" (NULL:
+ * The live workspaces of a tier, ordered by id: ids greater than "after" (NULL:
  * from the first), at most "max_rows" (NULL: all).  A page is found by its
- * key, so the last one costs what the first one does.
- * Errors: 23514 for what is no tier, 22023 for a negative max_rows, 55000
+ * key, so the last one costs as much as the first one.
+ * Errors: 23514 for an invalid tier, 22023 for a negative max_rows, 55000
  * when no table is attached.
  */
 Datum
@@ -166,8 +166,7 @@ update_tier_workspaces_in_tier(PG_FUNCTION_ARGS)
 
 /*
  * workspaces_expected
- *		How many rows a tier's list has, as the planner sees it; negative:
- *		cannot tell.
+ *		How many rows the planner expects of a tier's list; negative: unknown.
  */
 double
 workspaces_expected(Tier tier, const WorkspacesTable *table)
@@ -186,8 +185,8 @@ static Statement count_tiers = {
 /*
  * update_tier.counts() returns table (tier update_tier, workspaces bigint)
  *
- * How many live workspaces each tier has; a row for each tier, in rollout
- * order, also where there are none.
+ * How many live workspaces each tier has: a row for each tier, in rollout
+ * order, also for a tier without workspaces.
  * Errors: 55000 when no table is attached.
  */
 Datum
@@ -228,7 +227,7 @@ static Statement read_tier = {
 	.read_only = true,
 };
 
-/* The same in a function that writes: it sees what was committed meanwhile. */
+/* The same for a function that writes: sees what has been committed by now. */
 static Statement reread_tier = {
 	.text = TIER_OF_ONE,
 	.nargs = 1,
@@ -248,7 +247,7 @@ static Statement write_tier = {
 	.argtypes = { UUIDOID, TEXTOID },
 };
 
-/* For the NOTICE: the caller may not be allowed to read what live_when names. */
+/* For the NOTICE.  The caller may lack the right to read the columns of live_when. */
 static Statement any_canary = {
 	.text = "SELECT true FROM $table AS w"
 			" WHERE w.update_tier OPERATOR(pg_catalog.=) 'canary' AND \"$live\" LIMIT 1",
@@ -321,8 +320,8 @@ check_expected(Datum workspace, Tier current, NullableDatum expected)
 }
 
 /*
- * Lock the row, and read its tier once more: what was seen may have changed
- * while we waited.  NO KEY UPDATE is the lock that the UPDATE itself takes.
+ * Lock the row and read its tier again, as it may have changed while we waited.
+ * NO KEY UPDATE is the lock that the UPDATE takes.
  */
 static Tier
 lock_workspace(const WorkspacesTable *table, NullableDatum workspace)
@@ -368,7 +367,7 @@ write_workspace_tier(const WorkspacesTable *table, NullableDatum workspace, Tier
 						   table->statement_table.name, tier_names[current])));
 }
 
-/* After a workspace has ceased to be a canary: say so if it was the last one. */
+/* A workspace is no longer a canary: raise a NOTICE if it was the last one. */
 static void
 notice_if_last_canary(Datum workspace)
 {
@@ -387,18 +386,18 @@ notice_if_last_canary(Datum workspace)
 /*
  * set_update_tier(workspace uuid, tier text, expected text) returns update_tier
  *
- * Gives a workspace a tier and returns the one it had.  Writes nothing when
- * it has that tier already.  With "expected", only if the present tier is
- * that one (compare-and-set).  Raises a NOTICE when no live canary is left.
+ * Gives a workspace a tier and returns the tier it had.  Writes nothing if it
+ * has that tier already.  With "expected", only if the current tier is that one
+ * (compare-and-set).  Raises a NOTICE when no live canary is left.
  *
- * Errors: 23514 for what is no tier, 22004 for a NULL workspace, P0002 for
- * an unknown one, 55000 when the present tier is not the expected one, when
+ * Errors: 23514 for an invalid tier, 22004 for a NULL workspace, P0002 for
+ * an unknown one, 55000 when the current tier is not the expected one, when
  * a trigger or rule kept the row as it was, or when no table is attached,
  * 42501 when row-level security lets the caller see the row but not change
  * it, 40001 as any UPDATE under REPEATABLE READ.
  *
- * Two callers: the second waits for the row's lock and then decides on what
- * the first one left.
+ * Of two callers the second waits for the row's lock, and then reads the tier
+ * that the first one has written.
  */
 Datum
 update_tier_set_update_tier(PG_FUNCTION_ARGS)
@@ -418,12 +417,12 @@ update_tier_set_update_tier(PG_FUNCTION_ARGS)
 				 errmsg("workspace must not be null")));
 
 	/*
-	 * RowExclusiveLock is what the UPDATE will take; a weaker lock first and
-	 * this one then could deadlock with an ALTER TABLE that waits in between.
+	 * RowExclusiveLock is the lock that the UPDATE will take.  To take a weaker
+	 * one first could deadlock with an ALTER TABLE that waits for the table.
 	 */
 	table = workspaces_lock(RowExclusiveLock);
 
-	/* Most calls that change nothing end here, without a lock on the row. */
+	/* A call that changes nothing takes no lock on the row. */
 	if (!fetch_tier(&reread_tier, table, workspace, &current))
 		refuse_unknown(workspace.value, table);
 	check_expected(workspace.value, current, expected);

@@ -22,11 +22,8 @@
 
 #include "rollout/machine.h"
 
-#define POLICY_DEFAULT(name, standard, least) .name = (standard),
-const Policy policy_default = {
-	POLICY_SETTINGS(POLICY_DEFAULT, POLICY_DEFAULT, POLICY_DEFAULT, POLICY_DEFAULT)
-};
-#undef POLICY_DEFAULT
+#define POLICY_DEFAULT(kind, name, standard, least) .name = (standard),
+const Policy policy_default = { POLICY_SETTINGS(POLICY_DEFAULT) };
 
 
 /* ---------------------------------------------------------------------
@@ -83,9 +80,9 @@ newest_in(const Package *package, Phase phase)
 	return NULL;
 }
 
-/* The rollout in canary or soaking; NULL if there is none. */
-static Rollout *
-running(const Package *package)
+/* machine_running: the rollout in canary or soaking; NULL if there is none. */
+Rollout *
+machine_running(const Package *package)
 {
 	Rollout *canary = newest_in(package, PHASE_CANARY);
 
@@ -101,6 +98,20 @@ Rollout *
 machine_promoted(const Package *package)
 {
 	return newest_in(package, PHASE_PROMOTED);
+}
+
+/* machine_promoted_before: the newest promoted one that is older; NULL: there is none. */
+Rollout *
+machine_promoted_before(const Package *package, const Rollout *rollout)
+{
+	for (int i = package->count - 1; i >= 0; i--)
+	{
+		Rollout *other = package->rollouts[i];
+
+		if (other->phase == PHASE_PROMOTED && other->ordinal < rollout->ordinal)
+			return other;
+	}
+	return NULL;
 }
 
 /*
@@ -144,7 +155,7 @@ machine_successor(const Package *package, const Rollout *rollout)
 static bool
 newer_is_open(const Package *package, const Rollout *rollout)
 {
-	const Rollout *current = running(package);
+	const Rollout *current = machine_running(package);
 	const Rollout *promoted = machine_promoted(package);
 
 	return (current != NULL && current->ordinal > rollout->ordinal) ||
@@ -155,7 +166,14 @@ newer_is_open(const Package *package, const Rollout *rollout)
 Moment
 machine_soak_ends_at(const Rollout *rollout)
 {
-	return rollout->policy.auto_promote ? later(rollout->soaks_from, rollout->policy.soak) : NEVER;
+	return rollout->policy.auto_promote ? machine_soak_over_at(rollout) : NEVER;
+}
+
+/* machine_soak_over_at: when the soak has lasted long enough, approval or not. */
+Moment
+machine_soak_over_at(const Rollout *rollout)
+{
+	return later(rollout->soaks_from, rollout->policy.soak);
 }
 
 /* machine_ramp_ends_at: when all of production has the version open to it. */
@@ -183,7 +201,7 @@ progress_ends_at(const Rollout *rollout)
 Moment
 machine_turn_at(const Package *package, const Rollout *rollout)
 {
-	const Rollout *current = running(package);
+	const Rollout *current = machine_running(package);
 
 	if (rollout->phase != PHASE_QUEUED || current == NULL)
 		return package->stamp;
@@ -205,7 +223,7 @@ machine_turn_at(const Package *package, const Rollout *rollout)
 int
 machine_events_at_most(const Package *package)
 {
-	return 2 * package->lease_count + (PHASE_COUNT + 1) * (package->count + 1);
+	return 2 * package->lease_count + (PHASE_COUNT + 1) * (package->count + package->uncounted_count + 1);
 }
 
 static void
@@ -269,7 +287,7 @@ static void
 admit(Package *package, Rollout *rollout)
 {
 	Rollout *waiting = newest_in(package, PHASE_QUEUED);
-	Rollout *current = running(package);
+	Rollout *current = machine_running(package);
 
 	if (waiting != NULL)
 		supersede(package, waiting, rollout);
@@ -296,7 +314,31 @@ fails_too_often(const Rollout *rollout, Tier tier)
 	int64_t		 failures = (int64_t) tally->failed - tally->acknowledged;
 
 	return failures > rollout->policy.max_failures &&
-		100 * failures > rollout->policy.max_failure_percent * (failures + tally->succeeded);
+		100 * failures > rollout->policy.max_failure_percent *
+			(failures + tally->succeeded + tally->moved_on);
+}
+
+/*
+ * machine_is_consistent
+ *		Do the fields of a rollout agree, as far as they can without the others?
+ */
+bool
+machine_is_consistent(const Rollout *rollout)
+{
+	bool is_open = rollout->phase == PHASE_QUEUED || rollout->phase == PHASE_CANARY ||
+		rollout->phase == PHASE_SOAKING || rollout->phase == PHASE_PROMOTED;
+
+	for (int tier = 0; tier < TIER_COUNT; tier++)
+	{
+		const Tally *tally = &rollout->tally[tier];
+
+		if (tally->acknowledged < 0 || tally->acknowledged > tally->failed ||
+			(is_open && fails_too_often(rollout, (Tier) tier)))
+			return false;
+	}
+	if (rollout->phase == PHASE_SOAKING && rollout->soaks_from == NEVER)
+		return false;
+	return rollout->phase != PHASE_PROMOTED || rollout->promoted_at != NEVER;
 }
 
 static void
@@ -333,7 +375,7 @@ conclude(Package *package, const Lease *tipped_by)
 			halt_failing(package, rollout, tipped_by);
 	}
 
-	current = running(package);
+	current = machine_running(package);
 	if (current != NULL && current->phase == PHASE_CANARY && !needs_canary(current))
 		run(package, current);
 
@@ -439,37 +481,67 @@ leave(const Package *package, Installation *installation)
 		installation->evidence == EVIDENCE_SUCCEEDED)
 	{
 		rollout->tally[installation->evidence_tier].succeeded--;
+		rollout->tally[installation->evidence_tier].moved_on++;
 		rollout->changed = true;
 	}
 	installation->evidence = EVIDENCE_NONE;
 }
 
+static int
+attempts_used(const Rollout *rollout, const Installation *installation)
+{
+	if (!is_of_run(rollout, installation) || is_acknowledged(rollout, installation))
+		return 0;
+	return installation->attempt - (installation->state == STATE_SKIPPED ? 1 : 0);
+}
+
 /*
  * machine_attempts_used
- *		How many attempts of the present run a workspace has behind it: one
- *		that was skipped does not count, and resume gives them back.
+ *		How many attempts of the current run a workspace has used: one that was
+ *		skipped does not count, and resume gives them back.
  */
 int
 machine_attempts_used(const Package *package, const Installation *installation)
 {
 	const Rollout *rollout = machine_rollout(package, installation->rollout);
 
-	if (rollout == NULL || !is_of_run(rollout, installation) || is_acknowledged(rollout, installation))
-		return 0;
-	return installation->attempt - (installation->state == STATE_SKIPPED ? 1 : 0);
+	return rollout == NULL ? 0 : attempts_used(rollout, installation);
 }
 
 static bool
-attempts_are_spent(const Package *package, const Rollout *rollout, const Installation *installation)
+attempts_are_spent(const Rollout *rollout, const Installation *installation)
 {
-	return machine_attempts_used(package, installation) >= rollout->policy.max_attempts;
+	return attempts_used(rollout, installation) >= rollout->policy.max_attempts;
 }
 
-static bool
-is_live_lease(const Package *package, const Installation *installation)
+/* machine_is_last_attempt: does what becomes of this attempt count, whatever it is? */
+bool
+machine_is_last_attempt(const Package *package, const Installation *installation)
 {
-	return installation->rollout != NO_ROLLOUT && installation->state == STATE_CLAIMED &&
-		installation->lease_until > package->stamp;
+	const Rollout *rollout = machine_rollout(package, installation->rollout);
+
+	return rollout != NULL && is_of_run(rollout, installation) &&
+		attempts_are_spent(rollout, installation);
+}
+
+/* machine_is_of_run: is the latest attempt one of the current run of its version? */
+bool
+machine_is_of_run(const Package *package, const Installation *installation)
+{
+	const Rollout *rollout = machine_rollout(package, installation->rollout);
+
+	return rollout != NULL && is_of_run(rollout, installation);
+}
+
+/*
+ * machine_is_leased
+ *		Does the workspace hold a live lease?  After machine_settle() an attempt
+ *		that is claimed has one, or is being reported on.
+ */
+bool
+machine_is_leased(const Installation *installation)
+{
+	return installation->rollout != NO_ROLLOUT && installation->state == STATE_CLAIMED;
 }
 
 
@@ -498,11 +570,18 @@ expire(Package *package, Lease *lease)
 	 * The last attempt counts, or an update that makes workspaces unreachable
 	 * would never be stopped.  A workspace that is gone says nothing.
 	 */
-	if (lease->live && is_of_run(rollout, installation) && attempts_are_spent(package, rollout, installation))
+	if (lease->live && is_of_run(rollout, installation) && attempts_are_spent(rollout, installation))
 	{
 		set_evidence(package, rollout, installation, EVIDENCE_FAILED);
 		happened(package, (Event){ .what = HAPPENED_FAILED, .rollout = rollout, .lease = lease });
 	}
+}
+
+/* Of two that run out at the same moment, the one that was granted first comes first. */
+static bool
+expires_before(const Installation *a, const Installation *b)
+{
+	return a->lease_until < b->lease_until || (a->lease_until == b->lease_until && a->token < b->token);
 }
 
 /* The lease that runs out first, if one has by then. */
@@ -518,10 +597,78 @@ next_expiry(const Package *package, Moment clock)
 
 		if (installation->state == STATE_CLAIMED &&
 			installation->lease_until <= earliest(clock, lease->asked_at) &&
-			(first == NULL || installation->lease_until < first->installation->lease_until))
+			(first == NULL || expires_before(installation, first->installation)))
 			first = lease;
 	}
 	return first;
+}
+
+/*
+ * Count a report that was written without the package.  Its rollout may have been
+ * started again since, or deleted.
+ */
+static void
+count(Package *package, const Uncounted *uncounted)
+{
+	Rollout *rollout = machine_rollout(package, uncounted->rollout);
+
+	package->counted++;
+	package->in_flight--;
+	if (rollout == NULL || rollout->run != uncounted->run || !uncounted->succeeded)
+		return;
+	rollout->tally[uncounted->tier].succeeded++;
+	if (uncounted->tier == TIER_CANARY)
+		rollout->progress_at = uncounted->at;
+	rollout->changed = true;
+}
+
+/* The first report that is not counted yet; NULL: there is none. */
+static const Uncounted *
+next_uncounted(const Package *package)
+{
+	return package->counted < package->uncounted_count ? &package->uncounted[package->counted] : NULL;
+}
+
+/* What happens next by itself, and when. */
+typedef struct Next
+{
+	Moment			 at;		/* NEVER: nothing */
+	Lease			*lease;		/* expires; or NULL */
+	Rollout			*promoted;	/* its soak ends; or NULL */
+	const Uncounted *uncounted; /* was reported; or NULL */
+} Next;
+
+static Next
+next_by_itself(const Package *package, Moment until)
+{
+	Rollout			*current = machine_running(package);
+	Rollout			*waiting = newest_in(package, PHASE_QUEUED);
+	Lease			*lease = next_expiry(package, until);
+	Moment			 expires_at = lease ? lease->installation->lease_until : NEVER;
+	Moment			 soaked_at = current && current->phase == PHASE_SOAKING ? machine_soak_ends_at(current) : NEVER;
+	Moment			 turn_at = current && current->phase == PHASE_CANARY && waiting ? progress_ends_at(current) : NEVER;
+	Next			 next = { .at = earliest(expires_at, earliest(soaked_at, turn_at)) };
+	const Uncounted *uncounted = next_uncounted(package);
+
+	/* A report that takes its turn finds done what happens at its moment. */
+	if (uncounted != NULL && uncounted->at < next.at)
+		return (Next){ .at = uncounted->at, .uncounted = uncounted };
+	if (next.at == expires_at)
+		next.lease = lease;
+	else if (next.at == soaked_at)
+		next.promoted = current;
+	return next;
+}
+
+/*
+ * machine_next_moment
+ *		After machine_settle(): when something happens next by itself, leases
+ *		apart that are not among the package's; NEVER: nothing does.
+ */
+Moment
+machine_next_moment(const Package *package)
+{
+	return next_by_itself(package, NEVER).at;
 }
 
 /*
@@ -537,25 +684,23 @@ machine_settle(Package *package, Moment clock)
 {
 	Moment until = latest(clock, package->stamp);
 
+	if (package->uncounted_count > 0)
+		until = latest(until, package->uncounted[package->uncounted_count - 1].at);
 	conclude(package, NULL);
 	for (;;)
 	{
-		Rollout *current = running(package);
-		Rollout *waiting = newest_in(package, PHASE_QUEUED);
-		Lease	*lease = next_expiry(package, until);
-		Moment	 expires_at = lease ? lease->installation->lease_until : NEVER;
-		Moment	 soaked_at = current && current->phase == PHASE_SOAKING ? machine_soak_ends_at(current) : NEVER;
-		Moment	 turn_at = current && current->phase == PHASE_CANARY && waiting ? progress_ends_at(current) : NEVER;
-		Moment	 next = earliest(expires_at, earliest(soaked_at, turn_at));
+		Next next = next_by_itself(package, until);
 
-		if (next > until || next == NEVER)
+		if (next.at > until || next.at == NEVER)
 			break;
-		package->stamp = latest(next, package->stamp);
-		if (next == expires_at)
-			expire(package, lease);
-		else if (next == soaked_at)
-			enter_promoted(package, current);
-		conclude(package, next == expires_at ? lease : NULL);
+		package->stamp = latest(next.at, package->stamp);
+		if (next.uncounted != NULL)
+			count(package, next.uncounted);
+		else if (next.lease != NULL)
+			expire(package, next.lease);
+		else if (next.promoted != NULL)
+			enter_promoted(package, next.promoted);
+		conclude(package, next.lease);
 	}
 	package->stamp = until;
 }
@@ -691,13 +836,21 @@ ordinal_handed(const Installation *installation)
 	return counts_as_none(installation) ? installation->runs_ordinal : installation->ordinal;
 }
 
+/* machine_goes_back: would this version be older than what the workspace was last handed? */
+bool
+machine_goes_back(const Installation *installation, const Rollout *rollout)
+{
+	return ordinal_handed(installation) > rollout->ordinal;
+}
+
 /*
- * Forward only: may a workspace that was last handed a newer version be handed
- * this one?  Only back from one that was aborted, or was superseded with
+ * machine_may_go_back
+ *		Forward only: may a workspace that was last handed a newer version be
+ *		handed this one?  Only back from one that was aborted, or was superseded with
  * nothing newer on its way: that is the rollback.
  */
-static bool
-may_go_back(const Package *package, const Rollout *from, const Rollout *to)
+bool
+machine_may_go_back(const Package *package, const Rollout *from, const Rollout *to)
 {
 	switch (machine_phase(package, from))
 	{
@@ -710,6 +863,17 @@ may_go_back(const Package *package, const Rollout *from, const Rollout *to)
 	}
 }
 
+/*
+ * An attempt at another version was skipped, and the workspace runs this one: of
+ * this run of it, as a retry would have given it another place.
+ */
+static bool
+runs_well_already(const Rollout *rollout, const Installation *installation)
+{
+	return counts_as_none(installation) && installation->runs == rollout->id &&
+		installation->runs_ordinal == rollout->ordinal && installation->runs_well;
+}
+
 /* Why is the version closed to a workspace? */
 static Due
 why_closed(const Package *package, const Rollout *rollout, const Workspace *workspace)
@@ -717,7 +881,7 @@ why_closed(const Package *package, const Rollout *rollout, const Workspace *work
 	switch (machine_phase(package, rollout))
 	{
 		case PHASE_QUEUED:
-			return (Due){ ANSWER_QUEUED, machine_turn_at(package, rollout), running(package) };
+			return (Due){ ANSWER_QUEUED, machine_turn_at(package, rollout), machine_running(package) };
 		case PHASE_HALTED:
 			return (Due){ .answer = ANSWER_HALTED };
 		case PHASE_ABORTED:
@@ -754,16 +918,16 @@ machine_due(const Package *package, const Rollout *rollout, const Installation *
 
 	if (!workspace->live)
 		return (Due){ .answer = ANSWER_NOT_LIVE };
-	if (of_run && installation->state == STATE_SUCCEEDED)
+	if ((of_run && installation->state == STATE_SUCCEEDED) || runs_well_already(rollout, installation))
 		return (Due){ .answer = ANSWER_DONE };
-	if (is_live_lease(package, installation))
+	if (machine_is_leased(installation))
 		return (Due){ .answer = ANSWER_LEASED, .at = installation->lease_until };
-	if (handed != NULL && ordinal_handed(installation) > rollout->ordinal && !may_go_back(package, handed, rollout))
+	if (handed != NULL && ordinal_handed(installation) > rollout->ordinal && !machine_may_go_back(package, handed, rollout))
 		return (Due){ .answer = machine_phase(package, handed) == PHASE_HALTED ? ANSWER_HAS_HALTED : ANSWER_HAS_NEWER,
 					  .other = handed };
 	if (!open)
 		return why_closed(package, rollout, workspace);
-	if (installation->rollout == rollout->id && attempts_are_spent(package, rollout, installation))
+	if (installation->rollout == rollout->id && attempts_are_spent(rollout, installation))
 		return (Due){ .answer = ANSWER_SPENT };
 	if (machine_is_frozen(package))
 		return (Due){ .answer = ANSWER_FROZEN, .at = package->frozen_until };
@@ -795,7 +959,7 @@ machine_wanted(const Package *package, const Installation *installation,
 			open = package->rollouts[i];
 	}
 	if (handed == NULL || machine_phase(package, handed) == PHASE_ABORTED ||
-		(open != NULL && (ordinal_handed(installation) <= open->ordinal || may_go_back(package, handed, open))))
+		(open != NULL && (ordinal_handed(installation) <= open->ordinal || machine_may_go_back(package, handed, open))))
 		return open;
 	return handed;
 }
@@ -911,7 +1075,6 @@ machine_resume(Package *package, Rollout *rollout)
 		rollout->tally[tier].acknowledged = rollout->tally[tier].failed;
 	rollout->resumed++;
 	rollout->promoted_at = NEVER;
-	rollout->progress_at = NEVER;
 	admit(package, rollout);
 	return ACCEPTED;
 }
@@ -959,16 +1122,35 @@ machine_retry(Package *package, Rollout *rollout, int64_t ordinal, const Policy 
 	return ACCEPTED;
 }
 
+/* machine_has_ended: does nothing come of the rollout any more, unless it is started again? */
+bool
+machine_has_ended(const Package *package, const Rollout *rollout)
+{
+	Phase phase = machine_phase(package, rollout);
+
+	return phase == PHASE_ABORTED || phase == PHASE_SUPERSEDED;
+}
+
 /*
  * machine_apply_policy
- *		Change the policy of a rollout that has not ended.  A soak or ramp is
+ *		Change the policy of all rollouts that have not ended.  A soak or ramp is
  *		measured from when it began.
+ *
+ * A rollout that has ended keeps its policy, also if it is open again because
+ * this halts a newer one.
  */
 void
-machine_apply_policy(Package *package, Rollout *rollout, const Policy *policy)
+machine_apply_policy(Package *package, const Policy *policy)
 {
-	rollout->policy = *policy;
-	rollout->changed = true;
+	for (int i = 0; i < package->count; i++)
+	{
+		Rollout *rollout = package->rollouts[i];
+
+		if (machine_has_ended(package, rollout))
+			continue;
+		rollout->policy = *policy;
+		rollout->changed = true;
+	}
 	conclude(package, NULL);
 }
 
@@ -1036,7 +1218,7 @@ count_outcome(Package *package, Rollout *rollout, Installation *installation, St
 			/* What expired has been counted, or not, when it did. */
 			if (before == STATE_EXPIRED)
 				break;
-			if (attempts_are_spent(package, rollout, installation))
+			if (attempts_are_spent(rollout, installation))
 				set_evidence(package, rollout, installation, EVIDENCE_FAILED);
 			else if (before == STATE_SUCCEEDED)
 				set_evidence(package, rollout, installation, EVIDENCE_NONE);
@@ -1044,6 +1226,15 @@ count_outcome(Package *package, Rollout *rollout, Installation *installation, St
 		default:
 			break;
 	}
+}
+
+/* The workspace runs the version of its latest attempt. */
+static void
+runs_what_was_handed(Installation *installation, bool well)
+{
+	installation->runs = installation->rollout;
+	installation->runs_ordinal = installation->ordinal;
+	installation->runs_well = well;
 }
 
 /*
@@ -1066,10 +1257,7 @@ machine_report(Package *package, Installation *installation, State outcome, bool
 		package->in_flight--;
 	installation->state = outcome;
 	if (outcome == STATE_SUCCEEDED || outcome == STATE_FAILED)
-	{
-		installation->runs = installation->rollout;
-		installation->runs_ordinal = installation->ordinal;
-	}
+		runs_what_was_handed(installation, outcome == STATE_SUCCEEDED);
 	installation->retry_at = 0;
 	if (rollout == NULL)
 		return ACCEPTED;
@@ -1084,6 +1272,55 @@ machine_report(Package *package, Installation *installation, State outcome, bool
 }
 
 /*
+ * machine_report_apart
+ *		A report that can change no decision, told in its installation alone, so
+ *		that reports do not take turns: "uncounted" is for machine_settle().
+ *		False: it can change one, or the lease had ended when it was asked for;
+ *		nothing is changed then, and machine_report() is to be called.
+ *
+ * Of a version that is promoted a success decides nothing, nor does an outcome
+ * that is no evidence.  A success that replaces a failure is not among them.
+ */
+bool
+machine_report_apart(const Rollout *rollout, Installation *installation, State outcome, bool live,
+					 Moment asked_at, Moment stamp, Uncounted *uncounted)
+{
+	if (rollout->phase != PHASE_PROMOTED || !is_of_run(rollout, installation) ||
+		installation->state != STATE_CLAIMED || installation->lease_until <= asked_at ||
+		installation->evidence != EVIDENCE_NONE || outcome == STATE_FAILED ||
+		(outcome == STATE_ERROR && attempts_are_spent(rollout, installation)))
+		return false;
+
+	*uncounted = (Uncounted){
+		.rollout = rollout->id,
+		.run = rollout->run,
+		.tier = installation->tier,
+		.succeeded = outcome == STATE_SUCCEEDED && live,
+		.at = stamp
+	};
+	installation->state = outcome;
+	installation->retry_at = outcome == STATE_SUCCEEDED ? 0 : later(stamp, rollout->policy.retry_delay);
+	if (outcome == STATE_SUCCEEDED)
+		runs_what_was_handed(installation, true);
+	if (uncounted->succeeded)
+	{
+		installation->evidence = EVIDENCE_SUCCEEDED;
+		installation->evidence_tier = installation->tier;
+		installation->resumed = rollout->resumed;
+	}
+	return true;
+}
+
+/* machine_runs: the workspace was seen to run a version; NULL: one that was never started. */
+void
+machine_runs(Installation *installation, const Rollout *rollout, bool well)
+{
+	installation->runs = rollout ? rollout->id : NO_ROLLOUT;
+	installation->runs_ordinal = rollout ? rollout->ordinal : 0;
+	installation->runs_well = well;
+}
+
+/*
  * machine_observe
  *		A workspace was seen to run a version, however that came about; NULL: a
  *		version that was never started.  Of an error, or of what was skipped,
@@ -1093,15 +1330,14 @@ Refusal
 machine_observe(Package *package, Rollout *rollout, Installation *installation, State outcome,
 				const Workspace *workspace)
 {
-	bool leased = is_live_lease(package, installation);
+	bool leased = machine_is_leased(installation);
 
 	if (leased && rollout != NULL && installation->rollout == rollout->id)
 		return machine_report(package, installation, outcome, workspace->live);
 	if (outcome != STATE_SUCCEEDED && outcome != STATE_FAILED)
 		return UNCHANGED;
 
-	installation->runs = rollout ? rollout->id : NO_ROLLOUT;
-	installation->runs_ordinal = rollout ? rollout->ordinal : 0;
+	machine_runs(installation, rollout, outcome == STATE_SUCCEEDED);
 	if (leased)
 		return ACCEPTED; /* the attempt that is under way will tell more */
 
@@ -1159,7 +1395,7 @@ machine_extend(Package *package, Installation *installation, Span by)
 Refusal
 machine_forget(Package *package, Installation *installation)
 {
-	if (is_live_lease(package, installation))
+	if (machine_is_leased(installation))
 		return REFUSED_LEASED;
 	leave(package, installation);
 	memset(installation, 0, sizeof(*installation));

@@ -28,7 +28,7 @@
 #include <stdint.h>
 
 #include "fleet/tier.h"
-#include "old_rollout.h" /* Phase */
+#include "rollout/phase.h"
 
 typedef int64_t Moment;
 typedef int64_t Span;
@@ -36,35 +36,36 @@ typedef int64_t Span;
 #define NEVER INT64_MAX
 
 /*
- * The settings of a policy: name, default, least value.  SPAN is a length of
- * time, COUNT a number, SHARE a percentage (at most 100), FLAG yes or no.
+ * The settings of a policy: kind, name, default, least value.  A SPAN is a length
+ * of time, a COUNT a number, a SHARE a percentage (at most 100), a FLAG yes or no.
+ *
+ * This is the one list of them in C.  The tables package and rollout have a
+ * column for each, and set_policy() has a parameter for each, in this order.
  */
 #define SECONDS(n) ((Span) (n) *1000000)
-#define POLICY_SETTINGS(SPAN, COUNT, SHARE, FLAG) \
-	SPAN(soak, SECONDS(24 * 60 * 60), 0) \
-	SPAN(ramp, 0, 0) \
-	COUNT(min_successes, 1, 1) \
-	COUNT(max_failures, 0, 0) \
-	SHARE(max_failure_percent, 0, 0) \
-	COUNT(max_in_flight, 25, 1) \
-	COUNT(max_attempts, 3, 1) \
-	SPAN(retry_delay, SECONDS(5 * 60), 0) \
-	SPAN(lease, SECONDS(15 * 60), 1) \
-	FLAG(auto_promote, true, 0) \
-	FLAG(require_canary, true, 0)
+#define POLICY_SETTINGS(SETTING) \
+	SETTING(SPAN, soak, SECONDS(24 * 60 * 60), 0) \
+	SETTING(SPAN, ramp, 0, 0) \
+	SETTING(COUNT, min_successes, 1, 1) \
+	SETTING(COUNT, max_failures, 0, 0) \
+	SETTING(SHARE, max_failure_percent, 0, 0) \
+	SETTING(COUNT, max_in_flight, 25, 1) \
+	SETTING(COUNT, max_attempts, 3, 1) \
+	SETTING(SPAN, retry_delay, SECONDS(5 * 60), 0) \
+	SETTING(SPAN, lease, SECONDS(15 * 60), 1) \
+	SETTING(FLAG, auto_promote, true, 0) \
+	SETTING(FLAG, require_canary, true, 0)
 
-#define POLICY_SPAN(name, standard, least)	Span name;
-#define POLICY_COUNT(name, standard, least) int32_t name;
-#define POLICY_FLAG(name, standard, least)	bool name;
+#define POLICY_TYPE_SPAN						  Span
+#define POLICY_TYPE_COUNT						  int32_t
+#define POLICY_TYPE_SHARE						  int32_t
+#define POLICY_TYPE_FLAG						  bool
+#define POLICY_FIELD(kind, name, standard, least) POLICY_TYPE_##kind name;
 
 typedef struct Policy
 {
-	POLICY_SETTINGS(POLICY_SPAN, POLICY_COUNT, POLICY_COUNT, POLICY_FLAG)
+	POLICY_SETTINGS(POLICY_FIELD)
 } Policy;
-
-#undef POLICY_SPAN
-#undef POLICY_COUNT
-#undef POLICY_FLAG
 
 extern const Policy policy_default;
 
@@ -74,6 +75,7 @@ typedef struct Tally
 	int32_t succeeded;	  /* workspaces whose installation is the rollout's now */
 	int32_t failed;		  /* workspaces, wherever they went afterwards */
 	int32_t acknowledged; /* of the failed: by resume */
+	int32_t moved_on;	  /* successes of workspaces that have another version now */
 } Tally;
 
 /*
@@ -140,6 +142,7 @@ typedef struct Installation
 	int32_t	 resumed; /* the rollout's, when it failed */
 	int64_t	 runs;	  /* a rollout's id, or NO_ROLLOUT */
 	int64_t	 runs_ordinal;
+	bool	 runs_well; /* it was not reported, or observed, to be bad */
 } Installation;
 
 #define WORKSPACE_ID_BYTES 16
@@ -165,6 +168,19 @@ typedef struct Lease
 	Moment		  asked_at;
 	bool		  expired; /* by machine_settle() */
 } Lease;
+
+/*
+ * A report that could change no decision, and is counted later: what it adds to
+ * the package and to its rollout.
+ */
+typedef struct Uncounted
+{
+	int64_t rollout;
+	int32_t run;
+	Tier	tier;	   /* when the workspace was claimed */
+	bool	succeeded; /* and is evidence */
+	Moment	at;
+} Uncounted;
 
 /* What happened, for the record. */
 typedef enum Happening
@@ -196,6 +212,9 @@ typedef struct Package
 	int			count;
 	Lease	   *leases; /* that may have run out, in any order */
 	int			lease_count;
+	Uncounted  *uncounted; /* oldest first */
+	int			uncounted_count;
+	int			counted;   /* of them, by machine_settle() */
 	int			in_flight; /* live leases, all versions together */
 	Moment		stamp;	   /* the latest of the package; machine_settle() moves it on */
 	Moment		frozen_until;
@@ -207,17 +226,26 @@ typedef struct Package
 
 extern int machine_events_at_most(const Package *package);
 
+/* ---- what a stored row must satisfy ---- */
+
+extern bool machine_is_consistent(const Rollout *rollout);
+
 /* ---- the clock ---- */
 
-extern void machine_settle(Package *package, Moment clock);
+extern void	  machine_settle(Package *package, Moment clock);
+extern Moment machine_next_moment(const Package *package);
 
 /* ---- what a rollout is, after machine_settle() ---- */
 
 extern Rollout *machine_rollout(const Package *package, int64_t id);
 extern Phase	machine_phase(const Package *package, const Rollout *rollout);
+extern bool		machine_has_ended(const Package *package, const Rollout *rollout);
 extern Rollout *machine_successor(const Package *package, const Rollout *rollout);
+extern Rollout *machine_running(const Package *package);
 extern Rollout *machine_promoted(const Package *package);
+extern Rollout *machine_promoted_before(const Package *package, const Rollout *rollout);
 extern Moment	machine_soak_ends_at(const Rollout *rollout);
+extern Moment	machine_soak_over_at(const Rollout *rollout);
 extern Moment	machine_ramp_ends_at(const Rollout *rollout);
 extern Moment	machine_opens_at(const Package *package, const Rollout *rollout, const Workspace *workspace);
 extern Moment	machine_turn_at(const Package *package, const Rollout *rollout);
@@ -261,6 +289,11 @@ extern Rollout *machine_wanted(const Package *package, const Installation *insta
 							   const Workspace *workspace, Moment now);
 extern bool		machine_has_budget(const Package *package, const Rollout *rollout);
 extern int		machine_attempts_used(const Package *package, const Installation *installation);
+extern bool		machine_is_last_attempt(const Package *package, const Installation *installation);
+extern bool		machine_is_of_run(const Package *package, const Installation *installation);
+extern bool		machine_is_leased(const Installation *installation);
+extern bool		machine_may_go_back(const Package *package, const Rollout *from, const Rollout *to);
+extern bool		machine_goes_back(const Installation *installation, const Rollout *rollout);
 extern uint32_t machine_ramp_share(const char *package, const char *version, const uint8_t *workspace);
 
 /* ---- what changes a package: after machine_settle(), before saving ---- */
@@ -283,10 +316,13 @@ extern Refusal machine_halt(Package *package, Rollout *rollout);
 extern Refusal machine_resume(Package *package, Rollout *rollout);
 extern Refusal machine_abort(Package *package, Rollout *rollout);
 extern Refusal machine_retry(Package *package, Rollout *rollout, int64_t ordinal, const Policy *policy);
-extern void	   machine_apply_policy(Package *package, Rollout *rollout, const Policy *policy);
+extern void	   machine_apply_policy(Package *package, const Policy *policy);
 
 extern void	   machine_grant(Package *package, Rollout *rollout, Installation *installation, Tier tier, int64_t token);
 extern Refusal machine_report(Package *package, Installation *installation, State outcome, bool live);
+extern bool	   machine_report_apart(const Rollout *rollout, Installation *installation, State outcome, bool live,
+									Moment asked_at, Moment stamp, Uncounted *uncounted);
+extern void	   machine_runs(Installation *installation, const Rollout *rollout, bool well);
 extern Refusal machine_observe(Package *package, Rollout *rollout, Installation *installation, State outcome,
 							   const Workspace *workspace);
 extern Refusal machine_extend(Package *package, Installation *installation, Span by);

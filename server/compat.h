@@ -48,4 +48,38 @@
 #define begin_scan(rel, snapshot) table_beginscan(rel, snapshot, 0, NULL, SO_NONE)
 #endif
 
+/* Writing a row, and its index entries. */
+#if PG_VERSION_NUM < 160000
+#define IndexUpdate					bool
+#define needs_index_entries(update) (update)
+#define only_summaries(update)		false
+#else
+#define IndexUpdate					TU_UpdateIndexes
+#define needs_index_entries(update) ((update) != TU_None)
+#define only_summaries(update)		((update) == TU_Summarizing)
+#endif
+
+#if PG_VERSION_NUM < 190000
+#define update_row(rel, tid, slot, failure, lockmode, indexes) \
+	table_tuple_update(rel, tid, slot, GetCurrentCommandId(true), InvalidSnapshot, InvalidSnapshot, \
+					   true, failure, lockmode, indexes)
+#else
+#define update_row(rel, tid, slot, failure, lockmode, indexes) \
+	table_tuple_update(rel, tid, slot, GetCurrentCommandId(true), 0, InvalidSnapshot, InvalidSnapshot, \
+					   true, failure, lockmode, indexes)
+#endif
+
+#if PG_VERSION_NUM < 160000
+#define insert_index_entries(result, slot, estate, is_update, summaries) \
+	ExecInsertIndexTuples(result, slot, estate, is_update, false, NULL, NIL)
+#elif PG_VERSION_NUM < 190000
+#define insert_index_entries(result, slot, estate, is_update, summaries) \
+	ExecInsertIndexTuples(result, slot, estate, is_update, false, NULL, NIL, summaries)
+#else
+#define insert_index_entries(result, slot, estate, is_update, summaries) \
+	ExecInsertIndexTuples(result, estate, \
+						  ((is_update) ? EIIT_IS_UPDATE : 0) | ((summaries) ? EIIT_ONLY_SUMMARIZING : 0), \
+						  slot, NIL, NULL)
+#endif
+
 #endif

@@ -20,9 +20,9 @@
 
 /*
  * become
- *		Act as another role for statements of our own, whose every name is
- *		qualified.  An error on the way gives the caller its identity back, as
- *		the end of any transaction does.
+ *		Act as another role for statements of our own, in which every name is
+ *		qualified.  If an error follows, the end of the transaction or
+ *		subtransaction restores the caller's identity.
  */
 Identity
 become(Oid role, int flags)
@@ -38,12 +38,11 @@ become(Oid role, int flags)
  * become_table_owner
  *		Act as the owner of a table that somebody else attaches or detaches.
  *
- * What the owner has hung on the table runs then: triggers, functions in
- * indexes and CHECKs, also those that the planner folds into constants.  It
- * must not run with the rights of a superuser who creates the extension.  The
- * model is what the server does for REINDEX and REFRESH MATERIALIZED VIEW; and
- * for foreign keys, as every row counts, also one that FORCE ROW LEVEL SECURITY
- * hides from the owner.
+ * Code of the owner may run then: triggers, and functions in indexes and CHECKs,
+ * also those that the planner folds into constants.  It must not run with the
+ * rights of a superuser who creates the extension.  The server does the same
+ * for REINDEX and REFRESH MATERIALIZED VIEW.  As in its foreign-key checks,
+ * every row counts, also one that FORCE ROW LEVEL SECURITY hides from the owner.
  */
 Identity
 become_table_owner(Oid relid)
@@ -53,7 +52,7 @@ become_table_owner(Oid relid)
 	return become(owner, SECURITY_NOFORCE_RLS | (owner == GetUserId() ? 0 : SECURITY_RESTRICTED_OPERATION));
 }
 
-/* become_again: be the caller again. */
+/* become_again: restore the caller's identity. */
 void
 become_again(Identity caller)
 {

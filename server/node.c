@@ -5,7 +5,7 @@
  *
  * Citus creates the extension on its workers, too.  Their copies of our
  * tables are empty, and an answer from them would be wrong: a halted version
- * would look open.  So every function that reads our tables asks first.
+ * would look open.  So every function that reads our tables checks first.
  *
  * Citus is not linked to.  Its catalog pg_dist_local_group says in which group
  * of nodes a node is: the coordinator is in group 0, a worker is not.  Its catalog
@@ -34,9 +34,9 @@
 #define CITUS_TABLE_COLUMN		"logicalrelid"
 
 /*
- * What this session knows.  Citus announces a change of a node's group as a
- * change of its catalog, and a catalog that is created or dropped changes what
- * its name stands for.
+ * What this session knows.  Two invalidations make it out of date: one of the
+ * catalog, which Citus sends when it changes a node's group, and one of the
+ * catalog's name, which the server sends when the catalog is created or dropped.
  */
 static struct
 {
@@ -62,8 +62,8 @@ name_changed(Datum arg, int cacheid, uint32 hashvalue)
 }
 
 /*
- * Is there a row in a catalog of Citus whose column is, or is not, a value of four
- * bytes?  None where there is no such catalog or column.
+ * Does a catalog of Citus have a row whose column is ("is": true) or is not
+ * (false) this value of four bytes?  False if the catalog or column is missing.
  */
 static bool
 has_row(Oid catalog, const char *column, Oid type, bool is, uint32 wanted)
@@ -74,7 +74,7 @@ has_row(Oid catalog, const char *column, Oid type, bool is, uint32 wanted)
 	HeapTuple	tuple;
 	bool		found = false;
 
-	if (rel == NULL) /* dropped while we waited, perhaps */
+	if (rel == NULL) /* may have been dropped while we waited */
 		return false;
 	attnum = get_attnum(catalog, column);
 	if (attnum != InvalidAttrNumber && get_atttype(catalog, attnum) == type)

@@ -27,9 +27,9 @@ settings_define(void)
 
 /*
  * enter_canonical_settings
- *		Enter settings under which a text means one thing only: nothing on
- *		the search_path but what initdb put there, and one way to write
- *		strings, times and numbers.  What pg_dump sets, for the same reason.
+ *		Enter settings under which a text has one meaning: only the schemas of
+ *		initdb on the search_path, and one way to write strings, times and
+ *		numbers.  pg_dump sets the same, for the same reason.
  *
  * Returns the level that AtEOXact_GUC() takes to leave them again.
  */

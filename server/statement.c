@@ -3,17 +3,18 @@
  * server/statement.c
  *	  The one place that runs kept SPI plans.
  *
- * A Statement is text over the attached table.  Its plan is made at first
- * use and kept for the session, the way ri_triggers.c keeps the plans of
- * foreign-key checks: when the table's name or its condition on live rows
- * has changed, the plan is thrown away and made again.
+ * A Statement is text over a StatementTable, or over the extension's own
+ * tables.  Its plan is made at first use and kept for the session, the way
+ * ri_triggers.c keeps the plans of foreign-key checks.  When the table's name
+ * or its condition on live rows has changed, the plan is discarded and made
+ * again.
  *
  * The server re-analyses the text of a kept plan whenever it sees fit, and
  * does so under the caller's search_path.  Statement texts are therefore
- * fully qualified, operators included.  The condition on live rows cannot
- * be: it is the deparsed form of what a user wrote.  So it is no part of the
- * text.  The text names it as a column, "$live", and a parser hook puts the
- * condition in its place, analysed under a search_path of its own.
+ * fully qualified, operators included.  The condition on live rows cannot be
+ * qualified: it is the deparsed form of what a user wrote.  So it is not part
+ * of the text.  The text names it as a column, "$live", and a parser hook puts
+ * the table's condition in its place.
  *
  *-------------------------------------------------------------------------
  */
@@ -31,16 +32,16 @@
 #include "server/identity.h"
 #include "server/statement.h"
 
-/* What stands for the table and for its condition in a statement's text. */
+/* The placeholders of the table and of its condition in a statement's text. */
 #define TABLE_MARK	"$table"
 #define LIVE_COLUMN "$live"
 
 /*
- * A plan for one generation of the attached table, in a memory context of
- * its own.  Code of the table's owner may run while a plan is made, planned
- * again or run (a trigger, a policy, an IMMUTABLE function that the planner
- * folds).  It may change the table and call us again, so a plan can become stale
- * while it is in use: "uses" counts who holds it, and the last of them frees a
+ * A plan for one generation of the table, in a memory context of its own.
+ * Code of the table's owner may run while a plan is made, planned again or run
+ * (a trigger, a policy, an IMMUTABLE function that the planner folds).  That
+ * code may change the table and call us again, so a plan can become stale while
+ * it is in use.  "uses" counts the calls that use it; the last of them frees a
  * retired plan.
  */
 typedef struct KeptPlan
@@ -56,8 +57,8 @@ typedef struct KeptPlan
 } KeptPlan;
 
 /*
- * Parser hook: a column named $live is the condition on live rows.  Asked
- * before the table's own columns are.
+ * Parser hook: a column named $live is the condition on live rows.  The parser
+ * calls it before it looks at the table's own columns.
  */
 static Node *
 live_column(ParseState *pstate, ColumnRef *cref)
@@ -108,7 +109,7 @@ statement_parser_setup(ParseState *pstate, void *arg)
 	pstate->p_ref_hook_state = arg;
 }
 
-/* Put the table's name in place of its mark. */
+/* Replace the placeholder by the table's name. */
 static char *
 statement_text(const char *text, const char *table_name)
 {
@@ -152,7 +153,7 @@ kept_plan_free(KeptPlan *kept)
 	MemoryContextDelete(kept->context);
 }
 
-/* No longer the statement's plan: gone once nobody holds it. */
+/* Take the plan from the statement, and free it unless a call still uses it. */
 static void
 kept_plan_retire(Statement *statement)
 {
@@ -168,9 +169,9 @@ kept_plan_retire(Statement *statement)
 }
 
 /*
- * The statement's plan for the table as it is now, which is NULL for a
- * statement on our own tables.  It stays until kept_plan_release().  Needs an
- * SPI connection.
+ * The statement's plan for the current generation of the table; "table" is NULL
+ * for a statement on our own tables.  The plan exists at least until
+ * kept_plan_release().  The caller has connected to SPI.
  */
 static KeptPlan *
 kept_plan(Statement *statement, const StatementTable *table)
@@ -188,8 +189,8 @@ kept_plan(Statement *statement, const StatementTable *table)
 	kept_plan_retire(statement);
 
 	/*
-	 * Until all has gone well the context hangs below SPI's own, so that an
-	 * error takes it along.
+	 * Until the plan is complete its context is a child of SPI's context, so
+	 * that an error deletes both.
 	 */
 	context = AllocSetContextCreate(CurrentMemoryContext,
 									"update_tier statement",
@@ -215,8 +216,8 @@ kept_plan(Statement *statement, const StatementTable *table)
 	MemoryContextSetParent(context, TopMemoryContext);
 
 	/*
-	 * Published last: what comes before may fail, or call us again, whose plan
-	 * then makes room for this one.
+	 * Publish the plan last.  The steps above may fail, or they may call us for
+	 * the same statement; the plan made there is retired in favour of this one.
 	 */
 	kept_plan_retire(statement);
 	kept->uses++;
@@ -232,9 +233,9 @@ kept_plan_release(KeptPlan *kept)
 }
 
 /*
- * Run the statement; needs an SPI connection, leaves rows (those not sent to
- * "dest", and no more than "max_rows" unless that is 0) in SPI_tuptable, and
- * returns their number.
+ * Run the statement, and return its number of rows: at most "max_rows", unless
+ * that is 0.  They are in SPI_tuptable, unless there is a "dest", which gets
+ * them.  The caller has connected to SPI.
  */
 static uint64
 execute(Statement *statement, const StatementTable *table,
@@ -378,8 +379,8 @@ statement_fetch_all(Statement *statement, const StatementTable *table,
  * statement_rows
  *		How many rows the planner expects from the statement.
  *
- * The generic plan answers, so nothing is run; it is the plan that later
- * calls are likely to use anyway.
+ * Reads the estimate of the generic plan, which later calls are likely to use;
+ * runs nothing.
  */
 double
 statement_rows(Statement *statement, const StatementTable *table)

@@ -11,7 +11,7 @@
 #include "executor/spi.h"
 #include "parser/parse_node.h"
 
-#define STATEMENT_MAX_ARGS 32
+#define STATEMENT_MAX_ARGS 50
 
 /* With whose rights a statement runs. */
 typedef enum StatementRole
@@ -30,7 +30,7 @@ typedef Node *(*TableCondition)(ParseState *pstate, const char *live_when);
  */
 typedef struct StatementTable
 {
-	uint64		   generation; /* of name and live_when */
+	uint64		   generation; /* of the table, its name and its condition */
 	const char	  *name;	   /* qualified and quoted */
 	Oid			   owner;
 	const char	  *live_when; /* condition on live rows, or NULL: all rows */
@@ -38,12 +38,12 @@ typedef struct StatementTable
 } StatementTable;
 
 /*
- * A statement kept as a plan for the session, over the attached table or
- * over the extension's own.
+ * A statement that is kept as a plan for the session, over a StatementTable or
+ * over the extension's own tables.
  *
- * "text" names the attached table as $table and the condition on live rows
- * as the column $live; everything else in it is schema-qualified, operators
- * included.  The last field belongs to statement.c.
+ * "text" names the table as $table and the condition on live rows as the column
+ * $live.  Every other name in it is schema-qualified, operators included.  The
+ * last field belongs to statement.c.
  */
 typedef struct Statement
 {

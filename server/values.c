@@ -16,8 +16,8 @@
 #include "server/values.h"
 
 /*
- * Two of these, with what a btree tuple takes, fit into an index page three
- * times, as the unique index over package and version requires.
+ * An index page has to hold three tuples of the unique index over package and
+ * version.  Three times two names of this length fit, with their overhead.
  */
 #define NAME_MAX_BYTES 1024
 
@@ -56,9 +56,12 @@ bool_value(bool value)
 	return (NullableDatum){ .value = BoolGetDatum(value) };
 }
 
+/* moment_value: a moment beyond all timestamps is infinity. */
 NullableDatum
 moment_value(TimestampTz value)
 {
+	if (!IS_VALID_TIMESTAMP(value) && !TIMESTAMP_NOT_FINITE(value))
+		value = value > 0 ? DT_NOEND : DT_NOBEGIN;
 	return (NullableDatum){ .value = TimestampTzGetDatum(value) };
 }
 
@@ -87,8 +90,8 @@ clipped(const char *value)
 
 /*
  * reason_argument
- *		Why an operator does something; NULL for NULL.  Reasons stand in views
- *		and in one-line answers.
+ *		An operator's reason; NULL for NULL.  Reasons appear in views and in
+ *		answers of one line, so a long one is refused.
  *
  * Errors: 22023 when longer than REASON_MAX_BYTES.
  */
@@ -111,8 +114,8 @@ reason_argument(NullableDatum value)
 
 /*
  * detail_argument
- *		What a report says besides its outcome; NULL for NULL.  A long text is
- *		cut: the report counts more than its words.
+ *		The detail of a report; NULL for NULL.  A long text is cut, as a report
+ *		that fails would be worse.
  */
 char *
 detail_argument(NullableDatum value)
@@ -196,7 +199,7 @@ interval_from_microseconds(int64 microseconds)
 	return interval;
 }
 
-/* moment_after: so much later; DT_NOEND when that is beyond all timestamps. */
+/* moment_after: so many microseconds later; DT_NOEND if no timestamp is that late. */
 TimestampTz
 moment_after(TimestampTz moment, int64 microseconds)
 {
@@ -207,4 +210,42 @@ moment_after(TimestampTz moment, int64 microseconds)
 		!IS_VALID_TIMESTAMP(result))
 		return DT_NOEND;
 	return result;
+}
+
+/*
+ * id_argument
+ *		The id of a workspace.
+ *
+ * Errors: 22004 for NULL.
+ */
+Datum
+id_argument(NullableDatum value, const char *argument)
+{
+	if (value.isnull)
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("%s must not be null", argument)));
+	return value.value;
+}
+
+/*
+ * needed_reason_argument
+ *		The reason of something that is not done without one.
+ *
+ * Errors: 22004 for NULL, 22023 when empty or too long.
+ */
+char *
+needed_reason_argument(NullableDatum value)
+{
+	char *reason = reason_argument(value);
+
+	if (reason == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("reason must not be null")));
+	if (reason[0] == '\0')
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("reason must not be empty")));
+	return reason;
 }

@@ -29,7 +29,9 @@ extern char *clipped(const char *value);
 
 extern bool	 name_is_possible(const char *name);
 extern char *name_argument(NullableDatum value, const char *argument);
+extern Datum id_argument(NullableDatum value, const char *argument);
 extern char *reason_argument(NullableDatum value);
+extern char *needed_reason_argument(NullableDatum value);
 extern char *detail_argument(NullableDatum value);
 
 extern int64	   interval_microseconds(const Interval *interval);

@@ -3,15 +3,17 @@
 --
 CREATE EXTENSION update_tier;
 CREATE FUNCTION form(relation regclass) RETURNS TABLE (what text) LANGUAGE sql AS $$
-    SELECT format('%s %s%s default %s', attname, format_type(atttypid, atttypmod),
-                  CASE WHEN attnotnull THEN ' not null' END, pg_get_expr(adbin, adrelid))
-      FROM pg_attribute LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
-     WHERE attrelid = relation AND attname = 'update_tier'
-    UNION ALL
-    SELECT pg_get_indexdef(indexrelid) FROM pg_index WHERE indrelid = relation AND NOT indisprimary
-    UNION ALL
-    SELECT conname || ' ' || pg_get_constraintdef(oid) FROM pg_constraint
-     WHERE conrelid = relation AND contype = 'c'
+    SELECT part FROM (
+        SELECT 1, format('%s %s%s default %s', attname, format_type(atttypid, atttypmod),
+                         CASE WHEN attnotnull THEN ' not null' END, pg_get_expr(adbin, adrelid))
+          FROM pg_attribute LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
+         WHERE attrelid = relation AND attname = 'update_tier'
+        UNION ALL
+        SELECT 2, pg_get_indexdef(indexrelid) FROM pg_index WHERE indrelid = relation AND NOT indisprimary
+        UNION ALL
+        SELECT 3, conname || ' ' || pg_get_constraintdef(oid) FROM pg_constraint
+         WHERE conrelid = relation AND contype = 'c') AS parts (place, part)
+     ORDER BY place, part COLLATE "C"
 $$;
 CREATE TABLE w (id uuid PRIMARY KEY, n integer);
 INSERT INTO w SELECT ('00000000-0000-0000-0000-' || lpad(n::text, 12, '0'))::uuid, n FROM generate_series(1, 4) AS n;

@@ -45,16 +45,20 @@ CREATE FUNCTION call(function regprocedure) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
     arguments text;
 BEGIN
-    SELECT string_agg(CASE t WHEN 'uuid' THEN '''00000000-0000-0000-0000-000000000001'''
-                             WHEN 'regclass' THEN '''workspaces'''
-                             WHEN 'boolean' THEN 'true'
-                             WHEN 'interval' THEN '''1 day'''
-                             WHEN 'timestamp with time zone' THEN '''epoch'''
-                             WHEN 'text' THEN '''canary'''
-                             WHEN 'integer' THEN '1' WHEN 'bigint' THEN '1'
-                             ELSE 'NULL' END || '::' || t, ', ' ORDER BY n)
+    SELECT string_agg(CASE WHEN t = 'text[]' THEN 'VARIADIC ' ELSE '' END ||
+                      CASE WHEN name = 'outcome' THEN '''succeeded'''
+                           WHEN t = 'uuid' THEN '''00000000-0000-0000-0000-000000000001'''
+                           WHEN t = 'regclass' THEN '''workspaces'''
+                           WHEN t = 'boolean' THEN 'true'
+                           WHEN t = 'interval' THEN '''1 day'''
+                           WHEN t = 'timestamp with time zone' THEN '''infinity'''
+                           WHEN t = 'text' THEN '''canary'''
+                           WHEN t = 'text[]' THEN '''{soak}'''
+                           WHEN t IN ('integer', 'bigint') THEN '1'
+                           ELSE 'NULL' END || '::' || t, ', ' ORDER BY n)
       INTO arguments
-      FROM (SELECT format_type(a, NULL) AS t, n FROM pg_proc, unnest(proargtypes) WITH ORDINALITY AS u (a, n) WHERE oid = function) AS q;
+      FROM (SELECT format_type(a, NULL) AS t, n, proargnames[n] AS name
+              FROM pg_proc, unnest(proargtypes) WITH ORDINALITY AS u (a, n) WHERE oid = function) AS q;
     EXECUTE format('SELECT %s(%s)', function::oid::regproc, arguments);
     RETURN 'answers';
 EXCEPTION WHEN OTHERS THEN

@@ -1,5 +1,5 @@
 --
--- claim_batch: the next workspaces of the whole fleet.
+-- claim_batch: the next workspaces of the whole fleet, or of those that are given.
 --
 \getenv abs_srcdir PG_ABS_SRCDIR
 \set fleet :abs_srcdir '/test/fleet.sql'
@@ -7,31 +7,35 @@
 \set ECHO none
 \i :fleet
 \set ECHO all
-SELECT update_tier.set_policy(soak => '1 hour', max_attempts => 2, max_failures => 9);
-CREATE FUNCTION batch(v text, m integer DEFAULT 25) RETURNS text LANGUAGE sql AS $$
-    SELECT string_agg(n(workspace) || ' ' || tier || CASE attempt WHEN 1 THEN '' ELSE ' #' || attempt END, ', ')
-      FROM update_tier.claim_batch('p', v, m)
+SELECT update_tier.set_policy(soak => '1 hour', max_attempts => 2, max_failures => 9, retry_delay => '0');
+CREATE FUNCTION batch(v text DEFAULT NULL, m integer DEFAULT 25, candidates integer[] DEFAULT NULL) RETURNS text LANGUAGE sql AS $$
+    SELECT string_agg(n(workspace) || ' ' || tier || CASE attempt WHEN 1 THEN '' ELSE ' #' || attempt END
+                      || CASE WHEN v IS NULL THEN ' v' || version ELSE '' END, ', ')
+      FROM update_tier.claim_batch('p', v, m, CASE WHEN candidates IS NOT NULL THEN ARRAY(SELECT w(n) FROM unnest(candidates) AS n) END)
 $$;
 -- Report for workspace n.
-CREATE FUNCTION say(n integer, outcome text) RETURNS text LANGUAGE sql AS
-    $$SELECT update_tier.report(token, outcome) FROM update_tier.execution WHERE workspace = w(n) AND state = 'claimed'$$;
+CREATE FUNCTION say(n integer, outcome text DEFAULT 'succeeded') RETURNS text LANGUAGE sql AS
+    $$SELECT update_tier.report(token, outcome) FROM update_tier.installed WHERE package = 'p' AND workspace = w(n)$$;
 
--- It starts the rollout, and hands out canaries only.
+-- In canary: canaries only.
+SELECT update_tier.start('p', '1');
 SELECT batch('1', 2);
 SELECT batch('1');
-SELECT batch('1') IS NULL AS nothing_due;
--- A retry comes after what was never tried.
+SELECT batch('1') IS NULL AS nothing_due, batch() IS NULL AS nothing_due;
+-- A workspace that is due again, and one that became a canary.
 SELECT say(1, 'error');
 UPDATE workspaces SET update_tier = 'canary' WHERE id = w(9);
-SELECT batch('1', 1), batch('1', 1), batch('1', 1) IS NULL AS nothing_due;
--- Promoted: canaries first, then production; what has succeeded is done.
-SELECT say(1, 'succeeded'), say(2, 'error'), say(3, 'succeeded'), say(9, 'succeeded');
+SELECT batch('1');
+SELECT batch('1') IS NULL AS nothing_due;
+-- Promoted: canaries first, then production; a workspace that succeeded is done.
+SELECT say(1), say(2, 'error'), say(3), say(9);
 SELECT batch('1', 0) IS NULL AS nothing_wanted;
 SELECT later('1 hour');
 SELECT batch('1', 4);
-SELECT say(4, 'error'), say(5, 'succeeded');
+SELECT say(4, 'error'), say(5);
 
--- A workspace behind the position: added, and flipped from canary.
+-- A workspace with an id before the search's position is added, another is not live
+-- any more, and a canary becomes production.
 INSERT INTO workspaces (id) VALUES (w(0));
 UPDATE workspaces SET live = false WHERE id = w(7);
 UPDATE workspaces SET update_tier = 'production' WHERE id = w(2);
@@ -43,60 +47,86 @@ SELECT batch('1');
 SELECT later('1 hour');
 SELECT batch('1') IS NULL AS nothing_due;
 SELECT * FROM update_tier.progress('p', '1');
--- One comes back to life, one is new.
+-- A workspace is live again, and another is new.
 UPDATE workspaces SET live = true WHERE id = w(7);
 INSERT INTO workspaces (id) VALUES (w(10));
 SELECT batch('1');
+SELECT say(7), say(10);
+DELETE FROM workspaces WHERE id IN (w(0), w(10));
+UPDATE workspaces SET update_tier = CASE WHEN n(id) <= 3 THEN 'canary' ELSE 'production' END;
 
--- Never more than the budget.
-SELECT update_tier.set_policy(max_in_flight => 3, require_canary => false, soak => '0');
-SELECT update_tier.start('p', '2'), batch('2') IS NULL AS not_yet;
-SELECT update_tier.halt('p', '1');
-SELECT update_tier.start('p', '3');
-SELECT batch('3', 2), batch('3'), batch('3') IS NULL AS budget_spent;
+-- Without a version: each workspace with the one that it should have.  Canaries the
+-- newest that is open to them, production the promoted one.
+SELECT update_tier.abort('p', '1'), update_tier.retry('p', '1'), update_tier.promote('p', '1', 'again');
+SELECT run('p', '1', n) FROM generate_series(1, 5) AS n;
+SELECT update_tier.start('p', '2');
+SELECT batch(m => 5);
+SELECT batch();
+SELECT batch() IS NULL AS nothing_due;
+SELECT say(n) FROM generate_series(1, 9) AS n WHERE n NOT IN (4, 5);
+SELECT phases('p');
 
--- A fleet of some thousands: every workspace gets its turn, once.
-SELECT update_tier.set_policy('large', max_in_flight => 100000);
-INSERT INTO workspaces SELECT w(n) FROM generate_series(11, 4000) AS n;
-SELECT update_tier.start('large', '1');
-CREATE TABLE handed_out AS SELECT workspace FROM update_tier.execution WHERE false;
-DO $$
-DECLARE
-    rows bigint;
-BEGIN
-    LOOP
-        INSERT INTO handed_out SELECT workspace FROM update_tier.claim_batch('large', '1', 250);
-        GET DIAGNOSTICS rows = ROW_COUNT;
-        EXIT WHEN rows = 0;
-    END LOOP;
-END $$;
-SELECT count(*) = (SELECT count(*) FROM workspaces WHERE live) AS everyone, count(DISTINCT workspace) = count(*) AS once
-  FROM handed_out;
-DROP TABLE handed_out;
+-- The canaries run what soaks: they are due for nothing, and a batch of the promoted
+-- version does not hand it to them.
+SELECT batch('1') IS NULL AS nothing_due, batch() IS NULL AS nothing_due;
+SELECT later('1 hour');
 
--- Thousands whose attempt ended in doubt, and who are gone since, do not stand
--- in the way of those that are not.
-SELECT update_tier.set_policy('doubt', max_in_flight => 3000, max_failures => 3000, require_canary => false, soak => '0', max_attempts => 9);
-SELECT update_tier.start('doubt', '1');
-SELECT count(update_tier.report(token, 'error')) FROM update_tier.claim_batch('doubt', '1', 1500);
-UPDATE workspaces SET live = false WHERE id IN (SELECT workspace FROM update_tier.execution AS e
-  JOIN update_tier.rollout AS r ON r.id = e.rollout WHERE package = 'doubt' ORDER BY token LIMIT 1400);
-CREATE TABLE again AS SELECT workspace FROM update_tier.execution WHERE false;
-DO $$
-BEGIN
-    FOR n IN 1 .. 40 LOOP
-        INSERT INTO again SELECT workspace FROM update_tier.claim_batch('doubt', '1', 100)
-         WHERE attempt = 2;
-    END LOOP;
-END $$;
-SELECT count(*) AS everyone, count(DISTINCT workspace) AS once FROM again;
-DROP TABLE again;
+-- Rollback: canaries first, then workspaces of production that go back, then others.
+SELECT phases('p'), batch('2', 2, ARRAY[8, 9]);
+SELECT say(8), say(9, 'failed');
+SELECT update_tier.halt('p', '2', 'bad'), batch() IS NULL AS undecided;
+INSERT INTO workspaces (id) VALUES (w(0)), (w(10));
+SELECT batch(m => 1);
+SELECT update_tier.abort('p', '2');
+SELECT batch(m => 2);
+SELECT batch();
+SELECT batch() IS NULL AS nothing_due;
+SELECT count(say(n)) FROM generate_series(0, 10) AS n WHERE n NOT IN (4, 5, 6, 7);
+SELECT version, count(*) FROM update_tier.installed WHERE package = 'p' GROUP BY version ORDER BY version;
+DELETE FROM workspaces WHERE id IN (w(0), w(10));
+-- The same with a version.
+SELECT update_tier.start('p', '3'), update_tier.promote('p', '3', 'at once');
+SELECT batch('3', 3, ARRAY[9, 2, 8]);
+SELECT say(9), say(2), say(8);
+SELECT update_tier.abort('p', '3');
+SELECT batch('3') IS NULL AS aborted, batch('1');
+SELECT count(say(n)) FROM unnest(ARRAY[2, 8, 9]) AS n;
 
--- Nonsense.
+-- Candidates: only these workspaces, and in this order.
+SELECT update_tier.start('p', '4'), update_tier.promote('p', '4', 'at once');
+SELECT batch('4', 2, ARRAY[7, 1, 99, 5, 4]);
+SELECT batch('4', 25, ARRAY[7, 1, 5, 4]);
+SELECT batch(m => 2, candidates => ARRAY[9, 7, 3, 2]);
+SELECT batch('4', 25, ARRAY[]::integer[]) IS NULL AS none_given, batch(candidates => ARRAY[99]) IS NULL AS unknown;
+UPDATE workspaces SET live = false WHERE id = w(8);
+SELECT batch('4', 25, ARRAY[8]) IS NULL AS not_live;
+UPDATE workspaces SET live = true WHERE id = w(8);
+SELECT batch('4') AS the_others;
+SELECT * FROM update_tier.claim_batch('p', '4', 25, ARRAY[w(4), w(6), w(4)]);
+\echo :LAST_ERROR_SQLSTATE
+SELECT * FROM update_tier.claim_batch('p', '4', 25, ARRAY[w(4), NULL]);
+\echo :LAST_ERROR_SQLSTATE
+SELECT * FROM update_tier.claim_batch('p', '4', 25, ARRAY[[w(4)], [w(6)]]);
+\echo :LAST_ERROR_SQLSTATE
+
+-- Never more than the budget, with a version and without.
+SELECT count(say(n)) FROM generate_series(1, 9) AS n;
+SELECT update_tier.set_policy('p', max_in_flight => 3);
+SELECT update_tier.start('p', '5'), update_tier.promote('p', '5', 'at once');
+SELECT batch('5', 2), batch('5'), batch('5') IS NULL AS budget_spent, batch() IS NULL AS budget_spent;
+SELECT say(1);
+SELECT batch();
+SELECT say(2), say(3), say(4);
+SELECT batch(candidates => ARRAY[9, 8, 7, 6]);
+SELECT in_flight FROM update_tier.package WHERE name = 'p';
+
+-- Invalid arguments.
 SELECT * FROM update_tier.claim_batch('p', '3', -1);
 SELECT * FROM update_tier.claim_batch('p', '3', NULL);
 SELECT * FROM update_tier.claim_batch('', '3');
 SELECT * FROM update_tier.claim_batch(NULL, '3');
+SELECT * FROM update_tier.claim_batch('p', '');
+SELECT * FROM update_tier.claim_batch('*');
 DROP FUNCTION batch, say;
 
 \set ECHO none

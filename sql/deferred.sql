@@ -27,15 +27,18 @@ COMMIT;
 SELECT count(*) FROM pg_extension WHERE extname = 'update_tier';
 CREATE EXTENSION update_tier;
 
--- A transaction that fails at its end takes tiers, leases and reports along.
+-- A transaction that fails at its end takes tiers, versions, leases and reports
+-- along.
 SELECT set_update_tier('00000000-0000-0000-0000-000000000001', 'canary');
 BEGIN;
 UPDATE workspaces SET slug = 'w1' WHERE slug = 'w2';
 SELECT set_update_tier('00000000-0000-0000-0000-000000000002', 'canary');
+SELECT update_tier.start('p', '1');
 SELECT update_tier.report(update_tier.claim('p', '1', '00000000-0000-0000-0000-000000000002'), 'succeeded');
 COMMIT;
 SELECT workspace_tier('00000000-0000-0000-0000-000000000002');
-SELECT * FROM update_tier.status;
+SELECT count(*) FROM update_tier.status;
+SELECT count(*) FROM update_tier.installed;
 
 -- So does a constraint trigger that objects to a tier.
 CREATE FUNCTION too_many() RETURNS trigger LANGUAGE plpgsql AS $$

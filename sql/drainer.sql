@@ -1,29 +1,100 @@
 --
 -- examples/drainer.sql does what it says: 25 held rows that are older than the
--- canary's do not keep it from being served.
+-- canary's do not keep it from being served, a version waits for nobody who is
+-- offline, and after an abort the queue holds the way back.
 --
 \getenv abs_srcdir PG_ABS_SRCDIR
 \set example :abs_srcdir '/examples/drainer.sql'
+\set later :abs_srcdir '/test/later.sql'
 \i :example
--- A drainer that crashed after its claim: nobody applies the row a second time
--- while the lease lasts.
-INSERT INTO plugin_update_queue (workspace_id, plugin_name, tracked_ref, latest_sha)
-SELECT id, 'search', 'main', 'decaf' FROM workspaces WHERE name = 'our own';
-SELECT update_tier.claim('search@main', 'decaf', id) IS NOT NULL AS claimed FROM workspaces WHERE name = 'our own';
+\i :later
+\set package '''github://acme/search#main'''
+CREATE VIEW waiting AS
+    SELECT w.name, q.latest_sha, q.status, q.created_at FROM plugin_update_queue AS q
+      JOIN workspaces AS w ON w.id = q.workspace_id WHERE q.status = 'pending';
+-- The canary is back.  The customer who was offline is skipped once more, and
+-- gets the version when they are online; neither has used an attempt.
+SELECT install_report(id, :package, 'c0ffee') FROM workspaces WHERE name = 'our own';
+SELECT name, latest_sha FROM waiting ORDER BY 1;
+TRUNCATE delivered;
+SELECT later('5 minutes');
 CALL drain();
-SELECT count(*) AS delivered FROM delivered WHERE sha = 'decaf';
--- What was gated is not what arrived: the row is not applied.
-UPDATE update_tier.execution SET lease_until = now();
-UPDATE update_tier.rollout SET first_expiry = now();
-CREATE OR REPLACE FUNCTION apply_update(workspace uuid, plugin text, sha text) RETURNS text LANGUAGE sql AS
-    $$SELECT 'moved on'::text$$;
+SELECT count(*) AS delivered FROM delivered;
+SELECT later('5 minutes');
+UPDATE workspaces SET status = 'online';
 CALL drain();
-SELECT state, attempt, detail FROM update_tier.execution JOIN update_tier.rollout AS r ON r.id = rollout WHERE version = 'decaf';
-SELECT status FROM plugin_update_queue WHERE latest_sha = 'decaf';
+SELECT w.name, d.version, i.attempt, i.state FROM delivered AS d JOIN workspaces AS w ON w.id = d.workspace_id
+  JOIN update_tier.installed AS i ON i.workspace = d.workspace_id;
+SELECT install_report(workspace_id, :package, version) FROM delivered;
+SELECT count(*) FROM waiting;
+-- A drainer that crashes between claim and delivery: while the lease lasts
+-- nobody applies the row a second time.
+SELECT sweep(:package, 'decaf');
+SELECT count(*) FROM update_tier.claim_batch(:package);
+TRUNCATE delivered;
+CALL drain();
+SELECT count(*) AS delivered FROM delivered;
+SELECT later('15 minutes');
+CALL drain();
+SELECT w.name, d.version, i.attempt, i.state FROM delivered AS d JOIN workspaces AS w ON w.id = d.workspace_id
+  JOIN update_tier.installed AS i ON i.workspace = d.workspace_id;
+-- A restart that was dispatched and is never heard of is no success.
+SELECT later('15 minutes');
+SELECT w.name, i.attempt, i.state FROM update_tier.installed AS i JOIN workspaces AS w ON w.id = i.workspace
+ WHERE i.attempted_version = 'decaf';
+-- What arrives is not what was gated, as the ref has moved on: an error, and the
+-- row waits.  It was the last attempt, so it counts as a failure.
+CREATE OR REPLACE FUNCTION deliver(workspace uuid, package text, version text, OUT outcome text, OUT installed text)
+LANGUAGE sql AS $$SELECT 'succeeded', 'other'$$;
+CALL drain();
+SELECT w.name, i.version AS runs, i.attempt, i.state, i.detail FROM update_tier.installed AS i JOIN workspaces AS w ON w.id = i.workspace
+ WHERE i.attempted_version = 'decaf';
+SELECT version, phase, canary_failed FROM update_tier.status WHERE version = 'decaf';
+SELECT name, latest_sha FROM waiting WHERE name = 'our own';
+SELECT p.installed_sha FROM workspace_plugins AS p JOIN workspaces AS w ON w.id = p.workspace_id WHERE w.name = 'our own';
+-- A fix takes the place of what it fixes in every row, and the row keeps its turn.
+SELECT count(*) FROM waiting WHERE latest_sha = 'decaf';
+CREATE TABLE before AS SELECT name, created_at FROM waiting;
+SELECT sweep(:package, 'f1');
+SELECT latest_sha, count(*) FROM waiting GROUP BY 1;
+SELECT count(*) FROM waiting JOIN before USING (name, created_at);
+-- A delivery that raises an error is reported, and does not end the tick.
+CREATE OR REPLACE FUNCTION deliver(workspace uuid, package text, version text, OUT outcome text, OUT installed text)
+LANGUAGE plpgsql AS $$BEGIN RAISE 'no answer'; END$$;
+CALL drain();
+SELECT w.name, i.attempt, i.state, i.detail FROM update_tier.installed AS i JOIN workspaces AS w ON w.id = i.workspace
+ WHERE i.attempted_version = 'f1';
+-- What is known at once needs no install report.
+CREATE OR REPLACE FUNCTION deliver(workspace uuid, package text, version text, OUT outcome text, OUT installed text)
+LANGUAGE sql AS $$
+    INSERT INTO delivered (workspace_id, version) VALUES (workspace, version);
+    SELECT 'succeeded', version;
+$$;
+CALL drain();
+SELECT version, phase FROM update_tier.status WHERE phase = 'soaking';
+SELECT latest_sha, count(*) FROM waiting GROUP BY 1;
+-- The ref moves before production had its turn: the rows name the version that
+-- the canary is to try, and production gets the one that is promoted.
+SELECT later('1 day');
+SELECT sweep(:package, 'f2');
+TRUNCATE delivered;
+CALL drain();
+CALL drain();
+SELECT w.update_tier, d.version, count(*), min(d.n) = min(min(d.n)) OVER () AS first
+  FROM delivered AS d JOIN workspaces AS w ON w.id = d.workspace_id GROUP BY 1, 2 ORDER BY 1;
+SELECT latest_sha, count(*) FROM waiting GROUP BY 1;
+-- Rows whose drift has gone: the ref is back at what is installed, or another one is followed.
+SELECT sweep(:package, 'f1');
+SELECT name, latest_sha FROM waiting;
+SELECT sweep(:package, 'f2');
+UPDATE workspace_plugins SET tracked_ref = 'none' WHERE workspace_id IN (SELECT id FROM workspaces WHERE name LIKE 'customer 1%');
+SELECT sweep(:package, 'f2');
+SELECT count(*), count(*) FILTER (WHERE name LIKE 'customer 1%') AS untracked FROM waiting;
 
 DROP PROCEDURE drain;
-DROP FUNCTION apply_update;
-DROP TABLE delivered, plugin_update_queue;
+DROP VIEW pending, waiting;
+DROP FUNCTION deliver, install_report, has_installed, sweep, adopt, package_of, later;
+DROP TABLE delivered, before, plugin_update_queue, workspace_plugins;
 SELECT update_tier.detach();
 DROP EXTENSION update_tier;
 DROP TABLE workspaces;

@@ -14,7 +14,8 @@ SELECT set_update_tier('00000000-0000-0000-0000-000000000001', 'canäry');
 SELECT set_update_tier('00000000-0000-0000-0000-000000000001', repeat('é', 65));
 SELECT set_update_tier('00000000-0000-0000-0000-000000000001', 'canary');
 SELECT * FROM canary_workspaces();
-SELECT update_tier.start('päckchen', 'é'), update_tier.explain('päckchen', 'é', '00000000-0000-0000-0000-000000000001');
+SELECT update_tier.start('päckchen', 'é');
+SELECT update_tier.explain('päckchen', 'é', '00000000-0000-0000-0000-000000000001');
 SELECT package, version FROM update_tier.status;
 \c contrib_regression
 DROP DATABASE regress_latin1;

@@ -23,12 +23,17 @@ CREATE CAST (status AS text) WITH FUNCTION evil(status) AS IMPLICIT;
 ALTER TABLE ws ALTER status DROP DEFAULT, ALTER status TYPE status USING status::status;
 ALTER FUNCTION evil(status) VOLATILE;
 RESET ROLE;
+SELECT update_tier.start('p', 'v1');
 \set SHOW_CONTEXT never
 SELECT count(*) FROM canary_workspaces();
 \echo :LAST_ERROR_SQLSTATE
 SELECT * FROM update_tier.counts();
 SELECT update_tier.explain('p', 'v1', '00000000-0000-0000-0000-000000000001');
+SELECT update_tier.wanted_version('p', '00000000-0000-0000-0000-000000000001');
+SELECT update_tier.claim('p', 'v1', '00000000-0000-0000-0000-000000000001');
 SELECT * FROM update_tier.claim_batch('p', 'v1', 1);
+SELECT update_tier.force('p', 'v1', '00000000-0000-0000-0000-000000000001', 'why');
+SELECT update_tier.observe('p', 'v1', '00000000-0000-0000-0000-000000000001');
 SELECT set_update_tier('00000000-0000-0000-0000-000000000001', 'production');
 -- Without the cast the condition compares labels, and that is allowed.
 DROP CAST (status AS text);

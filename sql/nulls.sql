@@ -12,14 +12,17 @@ ALTER TABLE workspaces ALTER update_tier DROP NOT NULL, ALTER id DROP NOT NULL;
 UPDATE workspaces SET update_tier = NULL WHERE id = '00000000-0000-0000-0000-000000000003';
 INSERT INTO workspaces VALUES (NULL, 'canary'), (NULL, 'production'), (NULL, NULL);
 \pset null (null)
+SELECT update_tier.set_policy(require_canary => false, soak => '0');
+SELECT update_tier.start('p', '1');
 SELECT update_tier.allows('p', '1', '00000000-0000-0000-0000-000000000003'),
        update_tier.explain('p', '1', '00000000-0000-0000-0000-000000000003'),
        update_tier.claim('p', '1', '00000000-0000-0000-0000-000000000003');
-SELECT update_tier.set_policy(require_canary => false, soak => '0');
-SELECT * FROM update_tier.claim_batch('p', '1');
-SELECT update_tier.start('p', '2');
-SELECT right(workspace::text, 1) AS workspace, tier FROM update_tier.claim_batch('p', '2');
-SELECT * FROM update_tier.progress('p', '2');
+SELECT update_tier.wanted_version('p', '00000000-0000-0000-0000-000000000003');
+SELECT update_tier.force('p', '1', '00000000-0000-0000-0000-000000000003', 'why');
+SELECT update_tier.observe('p', '1', '00000000-0000-0000-0000-000000000003');
+SELECT right(workspace::text, 1) AS workspace, tier FROM update_tier.claim_batch('p', '1');
+SELECT count(*) FROM update_tier.claim_batch('p', '1', candidates => '{00000000-0000-0000-0000-000000000003}');
+SELECT * FROM update_tier.progress('p', '1');
 SELECT workspace_tier('00000000-0000-0000-0000-000000000003');
 SELECT * FROM update_tier.counts();
 -- An UPDATE gives it a tier again.

@@ -10,7 +10,7 @@ CREATE EXTENSION update_tier;
 GRANT USAGE, CREATE ON SCHEMA public TO regress_erin;
 GRANT USAGE ON SCHEMA update_tier TO regress_erin;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA update_tier TO regress_erin;
-GRANT SELECT ON update_tier.status TO regress_erin;
+GRANT SELECT ON update_tier.status, update_tier.installed TO regress_erin;
 SET ROLE regress_erin;
 CREATE FUNCTION w(n integer) RETURNS uuid IMMUTABLE LANGUAGE sql AS
     $$SELECT ('00000000-0000-0000-0000-' || lpad(n::text, 12, '0'))::uuid$$;
@@ -64,6 +64,7 @@ INSERT INTO actions VALUES
     ('list', $$SELECT count(*) FROM canary_workspaces(), production_workspaces(), workspaces_in_tier('canary')$$),
     ('gate', $$SELECT update_tier.explain('p', 'v1', w(1)), update_tier.allows('q', 'v2', w(5))$$),
     ('claim', $$SELECT update_tier.claim('p', 'v2', w(2)), count(*) FROM update_tier.claim_batch('p', 'v2', 5)$$),
+    ('another version', $$SELECT update_tier.retry('p', 'v2'), update_tier.claim('p', 'v2', w(2)) FROM update_tier.abort('p', 'v2')$$),
     ('halt', $$SELECT update_tier.halt('p', 'v1', 'a reason of the owner''s code')$$),
     ('flip', $$SELECT set_update_tier(w(5), 'canary'), set_update_tier(w(5), 'production')$$);
 CREATE TABLE calls (call text, sql text);
@@ -79,7 +80,11 @@ INSERT INTO calls VALUES
     ('is_open', $$SELECT update_tier.is_open('p', 'v1', 'production')$$),
     ('allows', $$SELECT count(*) FILTER (WHERE update_tier.allows('p', 'v1', w(n))) FROM generate_series(1, 9) AS n$$),
     ('explain', $$SELECT string_agg(update_tier.explain('p', 'v' || n % 3, w(n)), ', ') FROM generate_series(1, 9) AS n$$),
+    ('wanted', $$SELECT string_agg(update_tier.wanted_version('p', w(n)), ', ') FROM generate_series(1, 9) AS n$$),
     ('claim', $$SELECT update_tier.claim('p', 'v1', w(1))$$),
+    ('force', $$SELECT update_tier.report(update_tier.force('p', 'v1', w(3), 'incident'), 'succeeded')$$),
+    ('observe', $$SELECT update_tier.observe('p', 'v1', w(2))$$),
+    ('candidates', $$SELECT count(*) FROM update_tier.claim_batch('p', NULL, 3, ARRAY[w(2), w(3), w(5)])$$),
     ('batch', $$SELECT count(*) FROM update_tier.claim_batch('p', 'v1', 3)$$),
     ('report', $$SELECT update_tier.report(update_tier.claim('q', 'v1', w(2)), 'succeeded')$$),
     ('progress', $$SELECT * FROM update_tier.progress('p', 'v1')$$),
@@ -101,6 +106,7 @@ BEGIN
         BEGIN
             IF c.turn = 1 THEN
                 PERFORM update_tier.attach('ws', 'n > -' || nextval('condition'), false);
+                PERFORM update_tier.report(token, 'skipped') FROM update_tier.installed WHERE state = 'claimed';
                 PERFORM update_tier.retry('p', 'v1') FROM update_tier.abort('p', 'v1');
                 PERFORM update_tier.retry('q', 'v1') FROM update_tier.abort('q', 'v1');
             END IF;
@@ -115,7 +121,8 @@ BEGIN
     END LOOP;
 END $$;
 RESET ROLE;
-SELECT update_tier.start('p', 'v1'), update_tier.start('q', 'v1');
+SELECT update_tier.set_policy(retry_delay => '0');
+SELECT update_tier.start(package, version) FROM (VALUES ('p', 'v2'), ('p', 'v1'), ('q', 'v2'), ('q', 'v1')) AS v (package, version);
 SET ROLE regress_erin;
 SET client_min_messages = error;
 CALL try_all();

@@ -61,6 +61,7 @@ SELECT update_tier.attach('w');
 INSERT INTO w VALUES ('00000000-0000-0000-0000-000000000001', 'eu', 'canary'),
                      ('00000000-0000-0000-0000-000000000001', 'us', 'canary'),
                      ('00000000-0000-0000-0000-000000000002', 'eu', 'canary');
+SELECT update_tier.start('p', '1');
 SELECT * FROM update_tier.claim_batch('p', '1');
 SELECT * FROM update_tier.claim_batch('p', '1');
 -- Moved to another partition, a row is a new one: that is not a change on record.

@@ -1,5 +1,5 @@
 --
--- update_tier.prune: forgetting what has ended.
+-- update_tier.prune: deleting what is of no use any more.
 --
 \getenv abs_srcdir PG_ABS_SRCDIR
 \set fleet :abs_srcdir '/test/fleet.sql'
@@ -7,39 +7,108 @@
 \set ECHO none
 \i :fleet
 \set ECHO all
-SELECT update_tier.start('p', v) FROM unnest(ARRAY['1', '2', '3']) AS v;
-SELECT run('p', '3', 1), update_tier.promote('p', '3');
-SELECT run('p', '4', 1), update_tier.promote('p', '4');
-SELECT update_tier.halt('p', '4', 'bad'), update_tier.start('p', '5'), update_tier.abort('p', '5');
-SELECT run('q', '1', 1), update_tier.start('q', '2');
-SELECT phases('p'), phases('q');
+-- Three packages, each with the same past: versions that were superseded, four that
+-- were promoted one after the other, one that was aborted.
+SELECT update_tier.start(p, v) FROM unnest(ARRAY['p', 'q', 'r']) AS p, unnest(ARRAY['1', '2', '3']) AS v;
+SELECT update_tier.promote(p, '3', 'at once') FROM unnest(ARRAY['p', 'q', 'r']) AS p;
+SELECT update_tier.start(p, v), update_tier.promote(p, v, 'at once')
+  FROM unnest(ARRAY['p', 'q', 'r']) AS p, unnest(ARRAY['4', '5', '6']) AS v;
+SELECT update_tier.start(p, '7'), update_tier.abort(p, '7', 'bad') FROM unnest(ARRAY['p', 'q', 'r']) AS p;
+SELECT phases('p'), phases('p') = phases('q') AND phases('p') = phases('r') AS the_same;
+-- A version that a workspace was handed last, or runs, is of use.
+SELECT run('r', '6', 1);
+SELECT update_tier.force('r', '4', w(4), 'as it was') AS token \gset
+SELECT update_tier.report(:token, 'succeeded');
+SELECT update_tier.force('r', '3', w(5), 'as it was') AS token \gset
+SELECT update_tier.report(:token, 'succeeded');
+SELECT update_tier.claim('r', '6', w(5)) IS NOT NULL AS still_runs_3;
 SELECT update_tier.prune('1 hour');
 SELECT later('2 hours');
-SELECT update_tier.start('r', '1'), update_tier.start('r', '2');
--- Ended ones go, with their executions; one that is what to roll back to
--- stays, as do those that live; and what ended just now.
-SELECT update_tier.promoted_version('p');
+SELECT update_tier.start('young', '1'), update_tier.start('young', '2');
 SELECT update_tier.prune('1 hour');
-SELECT phases('p'), phases('q'), phases('r');
+-- The promoted version stays, and the one promoted before it, which is the way
+-- back, in every package; and an aborted one stays known as such.
+SELECT phases('p'), phases('q');
+SELECT phases('r'), phases('young');
+SELECT p, update_tier.promoted_version(p), update_tier.start(p, '7') FROM unnest(ARRAY['p', 'q', 'r']) AS p;
+SELECT update_tier.abort(p, '6', 'bad, too') FROM unnest(ARRAY['p', 'q', 'r']) AS p;
+SELECT p, update_tier.promoted_version(p), update_tier.is_open(p, '5', 'production') FROM unnest(ARRAY['p', 'q', 'r']) AS p;
+SELECT run('r', '5', 1);
+-- A version that was deleted is one that nobody has started.
+SELECT update_tier.explain('p', '3', w(1));
 SELECT count(*) FROM update_tier.event WHERE at < now() - interval '1 hour';
 SELECT count(*) > 0 AS young_ones_stay FROM update_tier.event;
 SELECT update_tier.prune('1 hour');
--- Older than time itself.
-SELECT update_tier.prune('10000000 years');
--- More executions than go in one batch.
+
+-- No version that is on its way is deleted, however old it is, nor a halted one: a
+-- version that is known to be bad must not be new again.
+SELECT update_tier.start('live', '1'), update_tier.halt('live', '1');
+SELECT update_tier.start('live', '2'), run('live', '2', 1), update_tier.promote('live', '2');
+SELECT update_tier.start('live', '3'), update_tier.halt('live', '3'), update_tier.start('live', '4'), run('live', '4', 2);
+SELECT update_tier.start('live', '5');
+SELECT update_tier.set_policy('live', auto_promote => false, apply_to_running => true);
+SELECT phases('live');
+SELECT later('10000 hours');
+SELECT update_tier.prune('1 hour') > 0 AS pruned;
+SELECT phases('live'), update_tier.start('live', '1');
+
+-- Installations of workspaces that are not live are deleted, unless they have changed
+-- lately or are leased.
+SELECT update_tier.start('i', '1'), update_tier.promote('i', '1', 'at once');
+SELECT run('i', '1', n) FROM generate_series(1, 6) AS n;
+SELECT later('2 hours');
+SELECT run('i', '1', 7);
+SELECT update_tier.claim('i', '1', w(8)) IS NOT NULL AS leased;
+UPDATE workspaces SET live = false WHERE id IN (w(1), w(4), w(7), w(8));
+DELETE FROM workspaces WHERE id = w(5);
+SELECT update_tier.prune('1 hour');
+SELECT n(workspace), state FROM update_tier.installed WHERE package = 'i' ORDER BY workspace;
+SELECT canary_succeeded, production_succeeded FROM update_tier.status WHERE package = 'i';
+SELECT update_tier.prune('0');
+SELECT n(workspace), state FROM update_tier.installed WHERE package = 'i' ORDER BY workspace;
+SELECT later('1 hour');
+SELECT update_tier.prune('0');
+SELECT n(workspace), state FROM update_tier.installed WHERE package = 'i' ORDER BY workspace;
+-- A workspace that is live again is due from the beginning.
+UPDATE workspaces SET live = true WHERE id IN (w(1), w(4), w(7), w(8));
+SELECT update_tier.allows('i', '1', w(1)), update_tier.allows('i', '1', w(2));
+-- Without an attached table no installation is deleted.
+SELECT update_tier.detach();
+SELECT update_tier.prune('0');
+SELECT update_tier.attach('workspaces', 'live');
+SELECT count(*) FROM update_tier.installed WHERE package = 'i';
+-- When the last workspace that had a superseded version is not live any more the
+-- next call deletes the version.
+SELECT update_tier.start('last', '1'), update_tier.claim('last', '1', w(2)) AS token \gset
+SELECT update_tier.report(:token, 'succeeded');
+SELECT later('24 hours');
+SELECT update_tier.start('last', v), update_tier.promote('last', v, 'at once') FROM unnest(ARRAY['2', '3']) AS v;
+SELECT update_tier.prune('0');
+SELECT phases('last');
+UPDATE workspaces SET live = false WHERE id = w(2);
+SELECT update_tier.prune('0');
+SELECT n(workspace) FROM update_tier.installed WHERE package = 'last';
+-- A report for its attempt is not counted.
+SELECT update_tier.report(:token, 'failed');
+SELECT update_tier.prune('0');
+SELECT phases('last');
+-- Its token is deleted with the events.
+SELECT update_tier.report(:token, 'failed');
+\echo :LAST_ERROR_SQLSTATE
+
+-- Many installations.
 SELECT update_tier.set_policy('large', require_canary => false, soak => '0', max_in_flight => 5000);
 INSERT INTO workspaces SELECT w(n) FROM generate_series(11, 2500) AS n;
 SELECT update_tier.start('large', '1');
-SELECT count(*) FROM update_tier.claim_batch('large', '1', 2500);
-SELECT update_tier.abort('large', '1');
-SELECT update_tier.prune('0') AS rollouts;
-SELECT count(*) FROM update_tier.execution AS e JOIN update_tier.rollout AS r ON r.id = e.rollout WHERE package = 'large';
--- Who reports for a rollout that has been pruned is told so.
-SELECT update_tier.claim('late', '1', w(1)) AS token \gset
-SELECT update_tier.abort('late', '1');
+SELECT count(update_tier.report(token, 'succeeded')) FROM update_tier.claim_batch('large', '1', 2500);
+UPDATE workspaces SET live = false WHERE n(id) % 10 > 0 AND n(id) > 10;
 SELECT update_tier.prune('0');
-SELECT update_tier.report(:token, 'succeeded') IS NULL AS not_counted;
--- Nonsense.
+SELECT count(*) FROM update_tier.installed WHERE package = 'large' AND n(workspace) > 10;
+SELECT canary_succeeded, production_succeeded FROM update_tier.status WHERE package = 'large';
+
+-- Older than any timestamp.
+SELECT update_tier.prune('10000000 years');
+-- Invalid arguments.
 SELECT update_tier.prune('-1 second');
 SELECT update_tier.prune(NULL);
 \echo :LAST_ERROR_SQLSTATE

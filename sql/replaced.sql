@@ -22,13 +22,17 @@ GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA update_tier TO regress_applier;
 UPDATE workspaces SET update_tier = 'canary' WHERE id = '00000000-0000-0000-0000-000000000001';
 
 -- Everything that reads the table for a rollout.
-CREATE FUNCTION use_rollouts(version text) RETURNS SETOF text LANGUAGE plpgsql AS $$
+CREATE FUNCTION use_rollouts(package text) RETURNS SETOF text LANGUAGE plpgsql AS $$
 BEGIN
-    RETURN NEXT update_tier.allows('p', version, '00000000-0000-0000-0000-000000000002');
-    RETURN NEXT update_tier.explain('p', version, '00000000-0000-0000-0000-000000000001');
-    RETURN NEXT update_tier.claim('p', version, '00000000-0000-0000-0000-000000000001') IS NOT NULL;
-    RETURN QUERY SELECT count(*)::text FROM update_tier.claim_batch('p', version);
-    RETURN QUERY SELECT p::text FROM update_tier.progress('p', version) AS p;
+    PERFORM update_tier.start(package, '1');
+    RETURN NEXT update_tier.allows(package, '1', '00000000-0000-0000-0000-000000000002');
+    RETURN NEXT update_tier.explain(package, '1', '00000000-0000-0000-0000-000000000001');
+    RETURN NEXT update_tier.wanted_version(package, '00000000-0000-0000-0000-000000000001');
+    RETURN NEXT update_tier.claim(package, '1', '00000000-0000-0000-0000-000000000001') IS NOT NULL;
+    RETURN QUERY SELECT count(*)::text FROM update_tier.claim_batch(package);
+    RETURN NEXT update_tier.observe(package, '1', '00000000-0000-0000-0000-000000000003');
+    RETURN NEXT update_tier.report(update_tier.force(package, '1', '00000000-0000-0000-0000-000000000004', 'incident'), 'failed');
+    RETURN QUERY SELECT p::text FROM update_tier.progress(package, '1') AS p;
 EXCEPTION WHEN object_not_in_prerequisite_state OR insufficient_privilege THEN
     RETURN NEXT SQLERRM;
 END $$;
@@ -39,9 +43,9 @@ SET ROLE regress_mallory;
 CREATE POLICY noted ON workspaces USING (note(n) IS NULL);
 ALTER TABLE workspaces ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 RESET ROLE;
-SELECT use_rollouts('1');
+SELECT use_rollouts('p1');
 SET ROLE regress_applier;
-SELECT use_rollouts('2');
+SELECT use_rollouts('p2');
 RESET ROLE;
 SELECT * FROM run_as;
 ALTER TABLE workspaces DISABLE ROW LEVEL SECURITY, NO FORCE ROW LEVEL SECURITY;
@@ -53,7 +57,7 @@ CREATE FUNCTION tripped() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pub
 CREATE TRIGGER tripped BEFORE INSERT OR UPDATE OR DELETE ON workspaces FOR EACH ROW EXECUTE FUNCTION tripped();
 CREATE RULE noted AS ON UPDATE TO workspaces DO ALSO SELECT note(NULL);
 RESET ROLE;
-SELECT use_rollouts('3');
+SELECT use_rollouts('p3');
 SELECT * FROM run_as;
 -- For who changes a tier they do, as for who writes the UPDATE: as that role.
 -- So set_update_tier is as safe, for a superuser, as UPDATE is.
@@ -77,7 +81,7 @@ SET ROLE regress_mallory;
 ALTER TABLE workspaces RENAME TO hidden;
 CREATE VIEW workspaces AS SELECT id, note(update_tier)::update_tier AS update_tier FROM hidden;
 RESET ROLE;
-SELECT use_rollouts('4');
+SELECT use_rollouts('p4');
 SELECT canary_workspaces();
 SELECT workspaces FROM update_tier.attached;
 SELECT * FROM run_as;
@@ -87,7 +91,7 @@ DROP VIEW workspaces;
 DROP TABLE hidden;
 CREATE VIEW workspaces AS SELECT '00000000-0000-0000-0000-000000000001'::uuid AS id, note('canary')::update_tier AS update_tier;
 RESET ROLE;
-SELECT use_rollouts('5');
+SELECT use_rollouts('p5');
 SELECT canary_workspaces();
 SELECT update_tier.attach('workspaces');
 SELECT * FROM run_as;

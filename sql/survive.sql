@@ -13,6 +13,9 @@ BEGIN
     RETURN QUERY SELECT 'was ' || set_update_tier('00000000-0000-0000-0000-000000000001', 'production');
     RETURN QUERY SELECT 'was ' || set_update_tier('00000000-0000-0000-0000-000000000001', 'canary');
     RETURN QUERY SELECT 'of ' || workspaces FROM update_tier.counts();
+    PERFORM update_tier.start('p', '1');
+    RETURN QUERY SELECT 'wants ' || update_tier.wanted_version('p', '00000000-0000-0000-0000-000000000001');
+    RETURN QUERY SELECT update_tier.observe('p', '1', '00000000-0000-0000-0000-000000000001');
 END $$;
 SET client_min_messages = 'warning';
 SELECT array_agg(what) FROM all_calls();

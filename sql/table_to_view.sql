@@ -10,6 +10,7 @@ ALTER TABLE workspaces DROP CONSTRAINT workspaces_pkey;
 DROP INDEX workspaces_update_tier_canary;
 VACUUM workspaces;
 CREATE RULE "_RETURN" AS ON SELECT TO workspaces DO INSTEAD SELECT * FROM other;
+SELECT update_tier.start('p', '1');
 SELECT canary_workspaces();
 SELECT update_tier.allows('p', '1', '00000000-0000-0000-0000-000000000001');
 SELECT * FROM update_tier.claim_batch('p', '1');

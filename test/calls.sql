@@ -11,7 +11,6 @@
 SET client_min_messages = error;
 \o /dev/null
 \ir fleet.sql
-CREATE TABLE granted (token bigint, package text, version text, workspace uuid, lease_until timestamptz);
 \ir audit.sql
 \ir hostile.sql
 CREATE TABLE trouble (step integer, call text, what text, detail text);
@@ -50,8 +49,10 @@ DECLARE
         $deed$SELECT update_tier.attach('public.workspaces', CASE WHEN random() < 0.5 THEN 'live' ELSE 'live AND ' || (random() * 1000)::integer || ' >= 0' END, random() < 0.5)$deed$,
         $deed$SELECT update_tier.detach()$deed$,
         $deed$SELECT count(*) FROM public.canary_workspaces(), public.workspaces_in_tier('production', NULL, 3)$deed$,
-        $deed$SELECT update_tier.explain('p1', '1', public.w(2)), update_tier.allows('p2', '2', public.w(5))$deed$,
+        $deed$SELECT update_tier.explain('p1', '1', public.w(2)), update_tier.allows('p2', '2', public.w(5)), update_tier.wanted_version('p1', public.w(5))$deed$,
         $deed$SELECT update_tier.report(update_tier.claim('p1', '1', public.w(2)), 'succeeded')$deed$,
+        $deed$SELECT update_tier.report(token, 'error') FROM update_tier.claim_batch('p1', max_claims => 2)$deed$,
+        $deed$SELECT update_tier.observe('p2', '2', public.w(5)), update_tier.start('p1', '4')$deed$,
         $deed$SELECT public.set_update_tier(public.w(5), 'canary'), public.set_update_tier(public.w(5), 'production')$deed$];
 BEGIN
     IF random() > 0.2 OR current_setting('test.mischief', true) = 'under way' THEN
@@ -76,6 +77,11 @@ CREATE POLICY mischief ON workspaces USING (mischief() OR id IS NULL);
 ALTER TABLE workspaces ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 \o
 
+-- A row of a table in which every column is NULL.
+CREATE FUNCTION nulls_of(type text) RETURNS text LANGUAGE sql AS $$
+    SELECT format('(%s)', repeat(',', count(*)::integer - 1)) FROM pg_attribute WHERE attrelid = type::regclass AND attnum > 0 AND NOT attisdropped
+$$;
+
 -- A literal for an argument, at random: rather often one that makes sense.
 CREATE FUNCTION some_value(name text, type text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
@@ -88,17 +94,18 @@ BEGIN
         WHEN 'text' THEN CASE WHEN random() < 0.85 THEN CASE name
                 WHEN 'package' THEN ARRAY['p1', 'p2', '*']
                 WHEN 'version' THEN ARRAY['1', '2', '3']
-                WHEN 'outcome' THEN ARRAY['succeeded', 'succeeded', 'failed', 'error']
+                WHEN 'installed_version' THEN ARRAY['1', '2', '3', 'by hand']
+                WHEN 'outcome' THEN ARRAY['succeeded', 'succeeded', 'failed', 'error', 'skipped']
                 WHEN 'live_when' THEN ARRAY['live', 'true', NULL]
-                WHEN 'phase' THEN ARRAY['queued', 'soaking', 'halted']
                 ELSE ARRAY['canary', 'production'] END
             ELSE ARRAY['', ' ', 'canery', 'CANARY', 'live AND $1', 'id = id', 'nonsense(', '(SELECT true)', 'update_tier = ''canary''',
                        E'new\nline', 'ünïcödé', repeat('x', 1024), repeat('ü', 513), repeat('y', 100000), '"', '''', '\', '%s', '$table', '"$live"'] END
         WHEN 'uuid' THEN ARRAY[w(1)::text, w(2)::text, w(4)::text, w(5)::text, w(9)::text, w(10)::text,
             '00000000-0000-0000-0000-000000000000', 'ffffffff-ffff-ffff-ffff-ffffffffffff']
         WHEN 'bigint' THEN ARRAY['0', '-1', '1', '3', '9223372036854775807', '-9223372036854775808',
-            COALESCE((SELECT token::text FROM update_tier.execution ORDER BY random() LIMIT 1), '7'),
-            COALESCE((SELECT token::text FROM update_tier.execution ORDER BY random() LIMIT 1), '8')]
+            COALESCE((SELECT token::text FROM update_tier.installation WHERE token IS NOT NULL ORDER BY random() LIMIT 1), '7'),
+            -- Also of attempts that were replaced.
+            COALESCE((SELECT token::text FROM update_tier.event WHERE token IS NOT NULL ORDER BY random() LIMIT 1), '8')]
         WHEN 'integer' THEN ARRAY['0', '-1', '1', '2', '5', '25', '1000000', '2147483647', '-2147483648']
         WHEN 'boolean' THEN ARRAY['true', 'false']
         WHEN 'interval' THEN ARRAY['0', '1 microsecond', '1 second', '15 minutes', '1 day', '-1 day', '178000000 years', '-178000000 years',
@@ -108,21 +115,23 @@ BEGIN
         WHEN 'timestamp with time zone' THEN ARRAY['infinity', '-infinity', 'now', 'epoch', '294276-12-31', '4713-01-01 BC']
         WHEN 'regclass' THEN ARRAY['workspaces', 'workspaces', '"Work Spaces"', 'parts', 'part', 'typos', 'view', 'matview', 'sequence',
             'far_away', 'pg_catalog.pg_class', 'update_tier.attached', 'update_tier.rollout', 'workspaces_pkey', '0', '4294967295']
-        WHEN 'update_tier.rollout' THEN ARRAY['(' || repeat(',', 33) || ')',
-            (SELECT r::text FROM update_tier.rollout AS r ORDER BY random() LIMIT 1)]
-        WHEN 'update_tier.execution' THEN ARRAY['(' || repeat(',', 13) || ')',
-            (SELECT e::text FROM update_tier.execution AS e ORDER BY random() LIMIT 1)]
+        WHEN 'text[]' THEN ARRAY['{soak}', '{ramp,lease}', '{max_in_flight,max_in_flight}', '{}', '{nonsense}', '{NULL}', '{{soak},{ramp}}', '[2:2]={soak}']
+        WHEN 'uuid[]' THEN ARRAY[format('{%s}', w(5)), format('{%s,%s,%s}', w(9), w(1), w(4)), format('{%s,%s}', w(10), w(2)), '{}',
+            format('{%s,%s}', w(4), w(4)), format('{%s,NULL}', w(4)), format('{{%s},{%s}}', w(4), w(5)), format('[3:3]={%s}', w(5))]
+        WHEN 'update_tier.rollout' THEN ARRAY[nulls_of(type), (SELECT r::text FROM update_tier.rollout AS r ORDER BY random() LIMIT 1)]
+        WHEN 'update_tier.installation' THEN ARRAY[nulls_of(type), (SELECT i::text FROM update_tier.installation AS i ORDER BY random() LIMIT 1)]
         ELSE ARRAY[NULL]
     END;
     IF random() < 0.02 THEN
         type := (ARRAY['text', 'integer', 'uuid', 'boolean'])[1 + floor(random() * 4)];  -- one that does not fit, perhaps
     END IF;
-    RETURN COALESCE(quote_literal(choices[1 + floor(random() * cardinality(choices))]) || '::' || CASE type WHEN 'text' THEN 'pg_catalog.text' ELSE type END, 'NULL');
+    RETURN COALESCE(quote_literal(choices[1 + floor(random() * cardinality(choices))]) || '::' || CASE WHEN type IN ('text', 'text[]', 'bigint') THEN 'pg_catalog.' || CASE type WHEN 'bigint' THEN 'int8' ELSE type END ELSE type END, 'NULL');
 END $$;
 
 CREATE FUNCTION some_call(function oid) RETURNS text LANGUAGE sql AS $$
     SELECT format('SELECT %s(%s)', p.oid::regproc,
-                  (SELECT string_agg(some_value(p.proargnames[n], format_type(t, NULL)), ', ' ORDER BY n)
+                  (SELECT string_agg(CASE WHEN n = p.pronargs AND p.provariadic <> 0 THEN 'VARIADIC ' ELSE '' END ||
+                                     some_value(p.proargnames[n], format_type(t, NULL)), ', ' ORDER BY n)
                      FROM unnest(p.proargtypes) WITH ORDINALITY AS a (t, n)))
       FROM pg_proc AS p WHERE p.oid = function
 $$;
@@ -142,7 +151,7 @@ BEGIN
         -- What undoes the others' work comes seldom.
         LOOP
             chosen := functions[1 + floor(random() * cardinality(functions))];
-            EXIT WHEN chosen::regproc::text NOT IN ('update_tier.detach', 'update_tier.prune', 'update_tier.abort')
+            EXIT WHEN chosen::regproc::text NOT IN ('update_tier.detach', 'update_tier.prune', 'update_tier.abort', 'update_tier.freeze')
                    OR random() < 0.15;
         END LOOP;
         call := some_call(chosen);
@@ -178,8 +187,8 @@ BEGIN
             COMMIT;
         END IF;
         IF step % 20 = 0 THEN
-            -- prune removes events, which these need
-            INSERT INTO trouble SELECT step, call, 'audit', violation FROM audit() WHERE violation NOT LIKE 'production had it%';
+            -- prune removes events, and nobody notes what is handed out
+            INSERT INTO trouble SELECT step, call, 'audit', violation FROM audit(complete => false);
             COMMIT;
         END IF;
         EXIT WHEN EXISTS (SELECT 1 FROM trouble);

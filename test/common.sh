@@ -156,7 +156,7 @@ major_of() { "$1" --version | sed -E 's/^[^0-9]*([0-9]+).*/\1/'; }
 # build [VARIABLE=VALUE...]: warnings are errors.
 build() {
 	as_postgres make -s -C "$WORK/src" clean "PG_CONFIG=$PG_CONFIG" >/dev/null 2>&1
-	as_postgres make -s -C "$WORK/src" "PG_CONFIG=$PG_CONFIG" with_llvm=no WERROR=-Werror "$@"
+	as_postgres make -s -j "$(nproc)" -C "$WORK/src" "PG_CONFIG=$PG_CONFIG" with_llvm=no WERROR=-Werror "$@"
 }
 
 # Is the installation one of this run, which it may write to?

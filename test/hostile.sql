@@ -30,10 +30,16 @@ CREATE FUNCTION evil.unnest(uuid[]) RETURNS SETOF uuid LANGUAGE plpgsql AS $$BEG
 CREATE FUNCTION evil.format(text, integer, integer) RETURNS text LANGUAGE plpgsql AS $$BEGIN PERFORM evil.alarm('format'); END$$;
 CREATE FUNCTION evil.format(text, text) RETURNS text LANGUAGE plpgsql AS $$BEGIN PERFORM evil.alarm('format'); END$$;
 CREATE FUNCTION evil.array_position(text[], text) RETURNS integer LANGUAGE plpgsql AS $$BEGIN PERFORM evil.alarm('array_position'); END$$;
-CREATE FUNCTION evil.phase_at(text, boolean, timestamptz, timestamptz, timestamptz, timestamptz, timestamptz) RETURNS text LANGUAGE plpgsql AS $$BEGIN PERFORM evil.alarm('phase_at'); END$$;
+CREATE FUNCTION evil.clock_timestamp() RETURNS timestamptz LANGUAGE plpgsql AS $$BEGIN PERFORM evil.alarm('clock_timestamp'); END$$;
+CREATE FUNCTION evil.is_consistent(update_tier.rollout) RETURNS boolean LANGUAGE plpgsql AS $$BEGIN PERFORM evil.alarm('is_consistent'); RETURN true; END$$;
+CREATE FUNCTION evil.is_consistent(update_tier.installation) RETURNS boolean LANGUAGE plpgsql AS $$BEGIN PERFORM evil.alarm('is_consistent'); RETURN true; END$$;
+CREATE FUNCTION evil.rollouts_now() RETURNS SETOF record LANGUAGE plpgsql AS $$BEGIN PERFORM evil.alarm('rollouts_now'); END$$;
 CREATE FUNCTION evil.now() RETURNS timestamptz LANGUAGE plpgsql AS $$BEGIN PERFORM evil.alarm('now'); END$$;
 CREATE TABLE evil.rollout (id bigint);
-CREATE TABLE evil.execution (rollout bigint);
+CREATE TABLE evil.installation (rollout bigint);
+CREATE TABLE evil.package (id bigint);
+CREATE TABLE evil.status (id bigint);
+CREATE SEQUENCE evil.installation_token;
 CREATE TABLE evil.event (id bigint);
 CREATE DOMAIN evil.text AS pg_catalog.text CHECK (false);
 CREATE DOMAIN evil.bigint AS pg_catalog.int8 CHECK (false);

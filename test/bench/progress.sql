@@ -1,17 +1,19 @@
--- Package m has gone through half of the fleet, package e through nine
--- tenths: their executions, counters and positions.
+-- Package m has gone through half of the fleet, package e through 85 %, so that
+-- what is left is enough for all rounds: their installations, counters and positions.
 CREATE FUNCTION advance(p text, share numeric) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
-    r bigint := (SELECT id FROM update_tier.rollout WHERE package = p);
+    r update_tier.rollout := (SELECT x FROM update_tier.rollout AS x WHERE package = p);
     last uuid := (SELECT id FROM workspaces ORDER BY id OFFSET (SELECT count(*) * share FROM workspaces)::bigint LIMIT 1);
 BEGIN
-    INSERT INTO update_tier.execution (rollout, workspace, tier, attempt, token, state, lease_until, changed_at, due, evidence, evidence_tier)
-    SELECT r, id, update_tier, 1, nextval('update_tier.execution_token'), 'succeeded', now(), now(), false, 'succeeded', update_tier
+    INSERT INTO update_tier.installation (package_id, workspace, rollout, run, ordinal, attempt, token, state, tier, lease_until, retry_at,
+                                          evidence, evidence_tier, resumed, runs, runs_ordinal, runs_since, changed_at)
+    SELECT (SELECT id FROM update_tier.package WHERE name = p), id, r.id, r.run, r.ordinal, 1, nextval('update_tier.installation_token'),
+           'succeeded', update_tier, now(), '-infinity', 'succeeded', update_tier, 0, r.id, r.ordinal, now(), now()
       FROM workspaces WHERE id < last OR update_tier = 'canary';
     UPDATE update_tier.rollout SET production_position = last,
-           canary_succeeded = (SELECT count(*) FROM update_tier.execution WHERE rollout = r AND tier = 'canary'),
-           production_succeeded = (SELECT count(*) FROM update_tier.execution WHERE rollout = r AND tier = 'production')
-     WHERE id = r;
+           canary_succeeded = (SELECT count(*) FROM update_tier.installation WHERE rollout = r.id AND tier = 'canary'),
+           production_succeeded = (SELECT count(*) FROM update_tier.installation WHERE rollout = r.id AND tier = 'production')
+     WHERE id = r.id;
 END $$;
-SELECT advance('m', 0.5), advance('e', 0.9);
-VACUUM ANALYZE update_tier.execution, update_tier.rollout;
+SELECT advance('m', 0.5), advance('e', 0.85);
+VACUUM ANALYZE update_tier.installation, update_tier.rollout;

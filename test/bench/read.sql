@@ -14,10 +14,11 @@ SELECT compare(:turns, false,
 SELECT compare(:turns, false,
     'is_open', $$SELECT count(*) FROM queue AS q JOIN workspaces AS w ON w.id = q.workspace WHERE update_tier.is_open(q.package, q.version, w.update_tier)$$,
     'is_open by hand', $$SELECT count(*) FROM queue AS q JOIN workspaces AS w ON w.id = q.workspace
-        LEFT JOIN (SELECT package, version, update_tier.phase_at(phase, require_canary AND canary_succeeded < min_successes,
-                          turn_at, soak_ends_at, superseded_at, halts_at, now()) AS phase FROM update_tier.rollout) AS r
+        LEFT JOIN (SELECT DISTINCT ON (package) package, version, CASE WHEN phase = 'promoted' THEN promoted_at + ramp <= now()
+                          ELSE phase = 'soaking' AND auto_promote AND soaks_from + soak + ramp <= now() END AS promoted
+                     FROM update_tier.rollout WHERE phase IN ('canary', 'soaking', 'promoted') ORDER BY package, ordinal DESC) AS r
           ON r.package = q.package AND r.version = q.version
-        WHERE r.phase = 'promoted' OR w.update_tier = 'canary' AND (r.phase IS NULL OR r.phase IN ('canary', 'soaking'))$$,
+        WHERE r.promoted OR w.update_tier = 'canary' AND r.version IS NOT NULL$$,
     'is_open PL/pgSQL', $$SELECT count(*) FROM queue AS q JOIN workspaces AS w ON w.id = q.workspace WHERE plain.is_open(q.package, q.version, w.update_tier)$$,
     'allows', $$SELECT count(*) FROM queue AS q WHERE update_tier.allows(q.package, q.version, q.workspace)$$,
     'allows PL/pgSQL', $$SELECT count(*) FROM queue AS q WHERE plain.allows(q.package, q.version, q.workspace)$$);

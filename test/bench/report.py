@@ -39,7 +39,7 @@ ROWS = [
     ("25 claims and reports to PL/pgSQL", "claim middle", "claim PL/pgSQL", 2.0, True),
     ("8 clients on 8 packages to 1 on 1", "claim 8 on 8", "claim large", 1.7, True),
     ("8 clients on 1 package to 1 on 1", "claim 8 on 1", "claim large", 1.0, True),
-    ("status of 1,000 rollouts, many executions to few", "status many", "status few", 1.3, False),
+    ("status of 1,000 rollouts, many installations to few", "status many", "status few", 1.3, False),
 ]
 
 
@@ -58,7 +58,7 @@ for what, ours, theirs, target, more in ROWS:
 
 absolute = [
     ("status of 1,000 rollouts, ms", shown("status many")),
-    ("prune, executions deleted", f"{values['prune executions'][0]:,.0f}"),
+    ("prune, installations deleted", f"{values['prune installations'][0]:,.0f}"),
     ("prune, ms", f"{values['prune'][0]:,.0f}"),
     ("prune, memory kept afterwards, bytes", f"{values['prune memory'][0]:,.0f}"),
     ("slowest claim and 25 reports while pruning, ms", f"{values['claim while pruning'][0]:.3g}"),

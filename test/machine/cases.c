@@ -135,6 +135,15 @@ ship(int v)
 	EXPECT(phase(v) == PHASE_PROMOTED);
 }
 
+/* What the machine says of a verb, and changes nothing if it refuses. */
+#define refuses(verb, v, ...) machine_##verb(&world.package, &world.versions[(v) -1], ##__VA_ARGS__)
+
+static const Tally *
+tally(int v, Tier tier)
+{
+	return &world.versions[v - 1].tally[tier];
+}
+
 static void
 phases(void)
 {
@@ -148,6 +157,13 @@ phases(void)
 	EXPECT(phase(1) == PHASE_SOAKING);
 	wait_for(1);
 	EXPECT(phase(1) == PHASE_PROMOTED && answer(1, 3) == ANSWER_DUE);
+
+	begin("distinct canaries: one that succeeds twice is one");
+	rules.policy.min_successes = 2;
+	start(1);
+	EXPECT(succeeds(1, 1) && force(1, 1) && succeeded(1) && phase(1) == PHASE_CANARY);
+	EXPECT(tally(1, TIER_CANARY)->succeeded == 1);
+	EXPECT(succeeds(1, 2) && phase(1) == PHASE_SOAKING);
 
 	begin("a newer version takes the place of one in canary");
 	start(1);
@@ -186,6 +202,18 @@ phases(void)
 	EXPECT(halt(1));
 	start(2);
 	EXPECT(phase(1) == PHASE_HALTED && phase(2) == PHASE_CANARY);
+	EXPECT(abort_version(2));
+	start(3);
+	EXPECT(phase(2) == PHASE_ABORTED && phase(3) == PHASE_CANARY);
+
+	begin("what waits gets its turn at once when the one before it is halted, or aborted");
+	start(1);
+	EXPECT(succeeds(1, 1));
+	start(2);
+	EXPECT(phase(2) == PHASE_QUEUED && halt(1) && phase(2) == PHASE_CANARY);
+	EXPECT(succeeds(2, 1));
+	start(3);
+	EXPECT(phase(3) == PHASE_QUEUED && abort_version(2) && phase(3) == PHASE_CANARY);
 
 	begin("what was promoted before shows as superseded, and is open again when the newer one is halted");
 	ship(1);
@@ -194,12 +222,28 @@ phases(void)
 	EXPECT(halt(2));
 	EXPECT(phase(1) == PHASE_PROMOTED && promoted() == 1 && answer(1, 3) == ANSWER_DUE);
 
+	begin("or aborted: without a new soak or ramp");
+	rules.policy.ramp = 100;
+	ship(1);
+	wait_for(100);
+	ship(2);
+	EXPECT(abort_version(2) && phase(1) == PHASE_PROMOTED && promoted() == 1);
+	EXPECT(machine_is_open(&world.package, &world.versions[0], TIER_PRODUCTION, world.clock));
+	EXPECT(answer(1, 3) == ANSWER_DUE && answer(1, 4) == ANSWER_DUE);
+
+	begin("the promoted version is the newest that is neither halted nor aborted, however many are");
+	ship(1);
+	ship(2);
+	ship(3);
+	EXPECT(promoted() == 3 && halt(3) && promoted() == 2 && abort_version(2) && promoted() == 1);
+	EXPECT(halt(1) && promoted() == 0 && wanted(3) == 0);
+
 	begin("a halted version that a newer one was promoted past shows as superseded");
 	ship(1);
 	EXPECT(halt(1));
 	ship(2);
 	EXPECT(phase(1) == PHASE_SUPERSEDED);
-	EXPECT(!resume(1));
+	EXPECT(refuses(resume, 1) == REFUSED_REPLACED);
 
 	begin("no canary, no production; require_canary = false soaks on time alone");
 	rules.canaries = 0;
@@ -226,8 +270,147 @@ phases(void)
 	EXPECT(!promote(1) && phase(1) == PHASE_CANARY);
 	EXPECT(succeeds(1, 1));
 	start(2);
-	EXPECT(!promote(2) && promote_because(2));
+	EXPECT(refuses(promote, 2, false) == REFUSED_REASON && promote_because(2));
 	EXPECT(phase(1) == PHASE_SUPERSEDED && phase(2) == PHASE_PROMOTED);
+
+	begin("promote supersedes what is older and on its way, and lets what is newer have its turn");
+	start(1);
+	EXPECT(succeeds(1, 1));
+	start(2);
+	EXPECT(promote(1) && phase(1) == PHASE_PROMOTED && phase(2) == PHASE_CANARY);
+	EXPECT(succeeds(2, 1));
+	start(3);
+	EXPECT(phase(3) == PHASE_QUEUED && promote_because(3));
+	EXPECT(phase(2) == PHASE_SUPERSEDED && phase(1) == PHASE_SUPERSEDED);
+
+	begin("also what is in canary; what skips the soak has no soak");
+	rules.policy.min_successes = 2;
+	start(1);
+	EXPECT(succeeds(1, 1));
+	start(2);
+	EXPECT(phase(1) == PHASE_CANARY && phase(2) == PHASE_QUEUED && promote_because(2) && phase(1) == PHASE_SUPERSEDED);
+	EXPECT(world.versions[1].soaks_from == world.clock && world.versions[1].promoted_at == world.clock);
+
+	begin("progress is what canaries did in this run");
+	rules.policy.min_successes = 2;
+	start(1);
+	EXPECT(succeeds(1, 1) && abort_version(1) && retry(1) && phase(1) == PHASE_CANARY);
+	EXPECT(world.versions[0].run == 2);
+	start(2);
+	EXPECT(phase(1) == PHASE_SUPERSEDED);
+
+	begin("also if it was halted and resumed since");
+	rules.policy.min_successes = 2;
+	start(1);
+	EXPECT(succeeds(1, 1) && halt(1) && resume(1) && phase(1) == PHASE_CANARY);
+	start(2);
+	EXPECT(phase(1) == PHASE_CANARY && phase(2) == PHASE_QUEUED);
+
+	begin("what takes the place of a version is named, also while it soaks or waits");
+	start(1);
+	EXPECT(succeeds(1, 1) && halt(1));
+	start(2);
+	EXPECT(succeeds(2, 1) && phase(2) == PHASE_SOAKING && machine_successor(&world.package, &world.versions[0]) == &world.versions[1]);
+	EXPECT(machine_successor(&world.package, &world.versions[1]) == NULL);
+	start(3);
+	EXPECT(phase(3) == PHASE_QUEUED && machine_successor(&world.package, &world.versions[1]) == &world.versions[2]);
+	EXPECT(machine_turn_at(&world.package, &world.versions[1]) == world.package.stamp);
+
+	begin("the way back from the promoted version is the one promoted before it");
+	ship(1);
+	EXPECT(machine_promoted_before(&world.package, &world.versions[0]) == NULL);
+	ship(2);
+	EXPECT(machine_promoted_before(&world.package, &world.versions[1]) == &world.versions[0]);
+	ship(3);
+	EXPECT(machine_promoted_before(&world.package, &world.versions[2]) == &world.versions[1] && abort_version(2));
+	EXPECT(machine_promoted_before(&world.package, &world.versions[2]) == &world.versions[0]);
+
+	begin("a version is started with the policy of that time, and keeps it");
+	start(1);
+	rules.policy.soak = 1;
+	EXPECT(succeeds(1, 1));
+	wait_for(9);
+	EXPECT(phase(1) == PHASE_SOAKING);
+	start(2);
+	EXPECT(abort_version(1) && succeeds(2, 1));
+	wait_for(1);
+	EXPECT(phase(2) == PHASE_PROMOTED);
+}
+
+/* A version in each phase; none is promoted but where that is the phase. */
+static void
+put_in(int v, Phase wanted_phase)
+{
+	start(v);
+	switch (wanted_phase)
+	{
+		case PHASE_SOAKING:
+			EXPECT(succeeds(v, 1));
+			break;
+		case PHASE_PROMOTED:
+			EXPECT(promote_because(v));
+			break;
+		case PHASE_HALTED:
+			EXPECT(halt(v));
+			break;
+		case PHASE_ABORTED:
+			EXPECT(abort_version(v));
+			break;
+		case PHASE_SUPERSEDED:
+			start(v + 1);
+			break;
+		default:
+			break;
+	}
+	EXPECT(phase(v) == wanted_phase);
+}
+
+static void
+permitted(void)
+{
+	/* What the diagram says of each phase: promote with a reason, halt, resume, abort, retry. */
+	static const struct
+	{
+		Phase	phase;
+		Refusal promote, halt, resume, abort, retry;
+	} verbs[] = {
+		{ PHASE_CANARY, ACCEPTED, ACCEPTED, UNCHANGED, ACCEPTED, REFUSED_PHASE },
+		{ PHASE_SOAKING, ACCEPTED, ACCEPTED, UNCHANGED, ACCEPTED, REFUSED_PHASE },
+		{ PHASE_PROMOTED, UNCHANGED, ACCEPTED, UNCHANGED, ACCEPTED, REFUSED_PHASE },
+		{ PHASE_HALTED, REFUSED_PHASE, UNCHANGED, ACCEPTED, ACCEPTED, ACCEPTED },
+		{ PHASE_ABORTED, REFUSED_PHASE, REFUSED_PHASE, REFUSED_PHASE, UNCHANGED, ACCEPTED },
+		{ PHASE_SUPERSEDED, REFUSED_PHASE, REFUSED_PHASE, REFUSED_PHASE, ACCEPTED, ACCEPTED },
+	};
+
+	for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++)
+	{
+		Policy policy = policy_default;
+
+		begin("each verb, in each phase");
+		put_in(1, verbs[i].phase);
+		EXPECT(refuses(promote, 1, true) == verbs[i].promote);
+		begin("each verb, in each phase");
+		put_in(1, verbs[i].phase);
+		EXPECT(refuses(halt, 1) == verbs[i].halt);
+		begin("each verb, in each phase");
+		put_in(1, verbs[i].phase);
+		EXPECT(refuses(resume, 1) == verbs[i].resume);
+		begin("each verb, in each phase");
+		put_in(1, verbs[i].phase);
+		EXPECT(refuses(abort, 1) == verbs[i].abort);
+		begin("each verb, in each phase");
+		put_in(1, verbs[i].phase);
+		EXPECT(refuses(retry, 1, 100, &policy) == verbs[i].retry);
+	}
+
+	begin("and while it is queued");
+	start(1);
+	EXPECT(succeeds(1, 1));
+	start(2);
+	EXPECT(phase(2) == PHASE_QUEUED);
+	EXPECT(refuses(resume, 2) == UNCHANGED && refuses(retry, 2, 100, &rules.policy) == REFUSED_PHASE);
+	EXPECT(halt(2) && phase(2) == PHASE_HALTED && resume(2) && phase(2) == PHASE_QUEUED);
+	EXPECT(abort_version(2) && phase(2) == PHASE_ABORTED);
 }
 
 static void
@@ -242,6 +425,30 @@ operators(void)
 	EXPECT(succeeds(1, 2));
 	wait_for(10);
 	EXPECT(phase(1) == PHASE_PROMOTED);
+
+	begin("resume acknowledges the failures so far, and no others");
+	rules.policy.max_failures = 1;
+	rules.canaries = 4;
+	world_make(&world, &rules);
+	start(1);
+	EXPECT(claim(1, 1) && failed(1) && claim(1, 2) && failed(2) && phase(1) == PHASE_HALTED);
+	EXPECT(resume(1) && tally(1, TIER_CANARY)->acknowledged == 2);
+	EXPECT(claim(1, 3) && failed(3) && phase(1) == PHASE_CANARY);
+	EXPECT(claim(1, 4) && failed(4) && phase(1) == PHASE_HALTED);
+
+	begin("nor does a failure that was acknowledged count again when it is reported anew");
+	rules.policy.max_failures = 1;
+	start(1);
+	EXPECT(claim(1, 1) && failed(1) && halt(1) && resume(1));
+	EXPECT(claim(1, 2) && failed(2) && phase(1) == PHASE_CANARY);
+	wait_for(2);
+	EXPECT(succeeds(1, 1));
+	EXPECT(tally(1, TIER_CANARY)->failed == 1 && tally(1, TIER_CANARY)->acknowledged == 0);
+
+	begin("a retry ends a halt, too, and needs no resume");
+	start(1);
+	EXPECT(claim(1, 1) && failed(1) && retry(1) && phase(1) == PHASE_CANARY);
+	EXPECT(tally(1, TIER_CANARY)->failed == 0);
 
 	begin("resume restarts the soak, also of what was promoted");
 	ship(1);
@@ -262,7 +469,13 @@ operators(void)
 	start(1);
 	EXPECT(halt(1));
 	start(2);
-	EXPECT(!resume(1));
+	EXPECT(refuses(resume, 1) == REFUSED_REPLACED && machine_successor(&world.package, &world.versions[0]) == &world.versions[1]);
+	EXPECT(halt(2) && resume(1));
+
+	begin("also what was promoted, and a newer one after it");
+	ship(1);
+	ship(2);
+	EXPECT(refuses(resume, 1) == REFUSED_REPLACED && refuses(promote, 1, true) == REFUSED_PHASE && refuses(halt, 1) == REFUSED_PHASE);
 
 	begin("abort is the rollback: whoever was handed the version is due for the promoted one");
 	ship(1);
@@ -273,11 +486,48 @@ operators(void)
 	EXPECT(answer(1, 1) == ANSWER_DUE && wanted(1) == 1);
 	EXPECT(succeeds(1, 1) && world.installations[0].runs == 1);
 
+	begin("so it is where the attempt failed, or nobody knows what came of it");
+	ship(1);
+	rules.policy.max_failures = 2;
+	start(2);
+	EXPECT(claim(2, 1) && failed(1) && claim(2, 2) && error(2) && abort_version(2));
+	wait_for(2);
+	EXPECT(succeeds(1, 1) && succeeds(1, 2));
+
+	begin("a superseded version is left for an older one where nothing newer is on its way");
+	ship(1);
+	start(2);
+	EXPECT(claim(2, 1) && error(1));
+	wait_for(2);
+	start(3);
+	EXPECT(phase(2) == PHASE_SUPERSEDED && answer(1, 1) == ANSWER_HAS_NEWER && answer(3, 1) == ANSWER_DUE);
+	EXPECT(abort_version(3) && answer(1, 1) == ANSWER_DUE && wanted(1) == 1);
+
+	begin("and not back to what a ramp still has open, where something newer is promoted");
+	rules.policy.soak = 0;
+	ship(1);
+	start(2);
+	rules.policy.ramp = 1000;
+	EXPECT(force(2, 4) && succeeded(4));
+	start(3);
+	EXPECT(phase(2) == PHASE_SUPERSEDED && promote_because(3));
+	EXPECT(answer(3, 4) == ANSWER_RAMPING && answer(1, 4) == ANSWER_HAS_NEWER && wanted(4) == 2);
+	EXPECT(answer(1, 3) == ANSWER_DUE && wanted(3) == 1);
+
+	begin("also where it was promoted, and a newer one that was promoted after it is aborted");
+	ship(1);
+	ship(2);
+	EXPECT(succeeds(2, 3));
+	ship(3);
+	EXPECT(abort_version(2) && answer(1, 3) == ANSWER_SUPERSEDED && answer(3, 3) == ANSWER_DUE);
+	EXPECT(abort_version(3) && answer(1, 3) == ANSWER_DUE && succeeds(1, 3));
+
 	begin("while the newer version is halted a workspace waits, and keeps what it has");
 	ship(1);
 	start(2);
 	EXPECT(succeeds(2, 1) && halt(2));
 	EXPECT(answer(1, 1) == ANSWER_HAS_HALTED && wanted(1) == 2);
+	EXPECT(answer(1, 2) == ANSWER_DUE && wanted(2) == 1);
 
 	begin("retry begins a new run as the newest: evidence and attempts no longer count, leases do");
 	start(1);
@@ -286,7 +536,45 @@ operators(void)
 	EXPECT(phase(1) == PHASE_CANARY && world.package.in_flight == 1);
 	EXPECT(answer(1, 1) == ANSWER_DUE && answer(1, 2) == ANSWER_LEASED);
 	EXPECT(succeeded(2) && phase(1) == PHASE_CANARY);
+	EXPECT(world.package.in_flight == 0 && tally(1, TIER_CANARY)->succeeded == 0 && world.installations[1].runs == 1);
 	EXPECT(!retry(1));
+
+	begin("and a lease of the run before that expires is no failure of this one");
+	rules.policy.max_attempts = 1;
+	start(1);
+	EXPECT(claim(1, 1) && abort_version(1) && retry(1));
+	wait_for(5);
+	EXPECT(world.installations[0].state == STATE_EXPIRED && world.package.in_flight == 0);
+	EXPECT(phase(1) == PHASE_CANARY && tally(1, TIER_CANARY)->failed == 0);
+
+	begin("of an attempt the caller can ask whether it is of this run, and the last");
+	rules.policy.max_attempts = 1;
+	start(1);
+	EXPECT(claim(1, 1) && machine_is_of_run(&world.package, &world.installations[0]));
+	EXPECT(machine_is_last_attempt(&world.package, &world.installations[0]));
+	EXPECT(!machine_is_of_run(&world.package, &world.installations[1]) && !machine_is_last_attempt(&world.package, &world.installations[1]));
+	EXPECT(abort_version(1) && retry(1) && !machine_is_of_run(&world.package, &world.installations[0]));
+	EXPECT(!machine_is_last_attempt(&world.package, &world.installations[0]));
+
+	begin("what is left of a version that was deleted is no evidence, and ends");
+	start(1);
+	world.installations[0] = (Installation){ .rollout = 99, .run = 1, .ordinal = 0, .attempt = 1, .token = 7, .state = STATE_CLAIMED, .lease_until = world.clock + 5 };
+	world.installations[1] = world.installations[0];
+	world.package.in_flight = 2;
+	EXPECT(answer(1, 1) == ANSWER_LEASED);
+	EXPECT(machine_report(&world.package, &world.installations[0], STATE_FAILED, true) == ACCEPTED);
+	world_settle(&world, world.clock + 5);
+	EXPECT(world.package.in_flight == 0 && world.installations[1].state == STATE_EXPIRED && phase(1) == PHASE_CANARY);
+	EXPECT(answer(1, 1) == ANSWER_DUE && answer(1, 2) == ANSWER_DUE);
+
+	begin("retry makes a version the newest, with the policy of that time");
+	ship(1);
+	ship(2);
+	rules.policy.soak = 1;
+	EXPECT(retry(1) && phase(1) == PHASE_CANARY && phase(2) == PHASE_PROMOTED);
+	EXPECT(answer(1, 1) == ANSWER_DUE && succeeds(1, 1));
+	wait_for(1);
+	EXPECT(promoted() == 1 && phase(2) == PHASE_SUPERSEDED);
 
 	begin("a version that was retried does not hold back who had it from before");
 	rules.policy.auto_promote = false;
@@ -305,6 +593,33 @@ clocks(void)
 	world_settle(&world, world.clock - 5);
 	EXPECT(world.package.stamp == world.clock && phase(1) == PHASE_PROMOTED);
 
+	begin("what opens to production is asked with the caller's moment, what closes goes by the clock");
+	ship(1);
+	EXPECT(machine_is_open(&world.package, &world.versions[0], TIER_PRODUCTION, world.clock));
+	EXPECT(!machine_is_open(&world.package, &world.versions[0], TIER_PRODUCTION, world.clock - 1));
+	EXPECT(machine_is_open(&world.package, &world.versions[0], TIER_CANARY, world.clock - 1));
+	EXPECT(halt(1));
+	EXPECT(!machine_is_open(&world.package, &world.versions[0], TIER_CANARY, world.clock - 1));
+
+	begin("the next moment is the end of a lease, of a soak, or of the progress that others wait for");
+	EXPECT(machine_next_moment(&world.package) == NEVER);
+	rules.policy.min_successes = 2;
+	start(1);
+	EXPECT(machine_next_moment(&world.package) == NEVER);
+	EXPECT(succeeds(1, 1));
+	start(2);
+	EXPECT(machine_next_moment(&world.package) == world.clock + 5);
+	EXPECT(machine_turn_at(&world.package, &world.versions[1]) == world.clock + 5);
+	wait_for(1);
+	EXPECT(succeeds(1, 2) && machine_next_moment(&world.package) == world.clock + 10);
+	EXPECT(machine_turn_at(&world.package, &world.versions[1]) == world.clock + 10);
+	EXPECT(force(1, 3));
+	wait_for(1);
+	EXPECT(machine_next_moment(&world.package) == world.clock + 4);
+	rules.other_policy.auto_promote = false;
+	EXPECT(succeeded(3) && did(DEED_POLICY, 0, 0) && machine_next_moment(&world.package) == NEVER);
+	EXPECT(machine_turn_at(&world.package, &world.versions[1]) == NEVER);
+
 	begin("where a soak and a last attempt end at one moment, the one that holds production back comes first");
 	rules.policy.soak = 5;
 	rules.policy.max_attempts = 1;
@@ -316,6 +631,9 @@ clocks(void)
 	/* And the lease that tipped it is named. */
 	EXPECT(world.events[world.package.event_count - 1].phase == PHASE_HALTED);
 	EXPECT(world.events[world.package.event_count - 1].lease == &world.leases[0]);
+	EXPECT(world.events[world.package.event_count - 1].tier == TIER_CANARY);
+	EXPECT(world.events[0].what == HAPPENED_EXPIRED && world.events[1].what == HAPPENED_FAILED);
+	EXPECT(world.leases[0].expired);
 }
 
 static void
@@ -327,6 +645,35 @@ outcomes(void)
 	EXPECT(claim(1, 1) && failed(1) && phase(1) == PHASE_CANARY);
 	EXPECT(claim(1, 2) && failed(2) && phase(1) == PHASE_HALTED);
 
+	begin("each tier by itself");
+	rules.policy.max_failures = 1;
+	start(1);
+	EXPECT(claim(1, 1) && failed(1) && force(1, 3) && failed(3) && phase(1) == PHASE_CANARY);
+	EXPECT(force(1, 4) && failed(4) && phase(1) == PHASE_HALTED);
+	EXPECT(world.events[world.package.event_count - 1].tier == TIER_PRODUCTION);
+
+	begin("a workspace that failed is due again after the delay, unless that has halted the version");
+	rules.policy.max_failures = 1;
+	start(1);
+	EXPECT(claim(1, 1) && failed(1) && answer(1, 1) == ANSWER_RETRY_LATER);
+	wait_for(1);
+	EXPECT(answer(1, 1) == ANSWER_RETRY_LATER);
+	wait_for(1);
+	EXPECT(answer(1, 1) == ANSWER_DUE);
+	EXPECT(claim(1, 2) && failed(2));
+	wait_for(2);
+	EXPECT(answer(1, 1) == ANSWER_HALTED);
+
+	begin("until its attempts are spent");
+	rules.policy.max_failures = 1;
+	rules.policy.max_attempts = 2;
+	start(1);
+	EXPECT(claim(1, 1) && error(1));
+	wait_for(2);
+	EXPECT(claim(1, 1) && failed(1) && tally(1, TIER_CANARY)->failed == 1);
+	wait_for(2);
+	EXPECT(answer(1, 1) == ANSWER_SPENT && wanted(1) == 1 && !claim(1, 1));
+
 	begin("and more than max_failure_percent of the tier's outcomes");
 	rules.policy.max_failure_percent = 50;
 	start(1);
@@ -334,12 +681,57 @@ outcomes(void)
 	EXPECT(phase(1) == PHASE_SOAKING);
 	EXPECT(failed(1) && phase(1) == PHASE_HALTED);
 
+	begin("both thresholds, and not one of them");
+	rules.policy.max_failures = 1;
+	rules.policy.max_failure_percent = 10;
+	start(1);
+	EXPECT(claim(1, 1) && failed(1) && phase(1) == PHASE_CANARY);
+	EXPECT(claim(1, 2) && failed(2) && phase(1) == PHASE_HALTED);
+
+	begin("the share does not grow as a newer version takes the successes away");
+	rules.policy.max_failure_percent = 40;
+	rules.canaries = 4;
+	world_make(&world, &rules);
+	start(1);
+	EXPECT(succeeds(1, 1) && succeeds(1, 2) && succeeds(1, 3) && claim(1, 4) && failed(4));
+	wait_for(10);
+	start(2);
+	EXPECT(phase(1) == PHASE_PROMOTED && succeeds(2, 1) && succeeds(2, 2) && succeeds(2, 3));
+	EXPECT(tally(1, TIER_CANARY)->succeeded == 0 && tally(1, TIER_CANARY)->failed == 1);
+	EXPECT(phase(1) == PHASE_PROMOTED && promoted() == 1);
+	/* A failure stays counted, also of a workspace that has the newer version. */
+	EXPECT(succeeds(2, 4) && tally(1, TIER_CANARY)->failed == 1);
+	EXPECT(abort_version(2) && promoted() == 1);
+	EXPECT(claim(1, 1) && failed(1) && phase(1) == PHASE_PROMOTED);
+	EXPECT(claim(1, 2) && failed(2) && phase(1) == PHASE_HALTED);
+
 	begin("an error is no evidence, but for the last attempt");
 	rules.policy.max_attempts = 2;
 	start(1);
 	EXPECT(claim(1, 1) && error(1) && answer(1, 1) == ANSWER_RETRY_LATER);
 	wait_for(2);
 	EXPECT(claim(1, 1) && error(1) && phase(1) == PHASE_HALTED);
+
+	begin("which is none of a workspace that is gone");
+	rules.policy.max_attempts = 1;
+	start(1);
+	EXPECT(claim(1, 1) && did(DEED_GO, 0, 1) && error(1) && phase(1) == PHASE_CANARY);
+	EXPECT(tally(1, TIER_CANARY)->failed == 0);
+
+	begin("a lease that expires uses an attempt, and the workspace is due after the delay");
+	start(1);
+	EXPECT(claim(1, 1));
+	wait_for(5);
+	EXPECT(world.installations[0].state == STATE_EXPIRED && world.package.in_flight == 0);
+	EXPECT(answer(1, 1) == ANSWER_RETRY_LATER && tally(1, TIER_CANARY)->failed == 0);
+	wait_for(2);
+	EXPECT(claim(1, 1) && world.installations[0].attempt == 2);
+
+	begin("a report after that is good: the attempt was not replaced");
+	start(1);
+	EXPECT(claim(1, 1));
+	wait_for(6);
+	EXPECT(succeeded(1) && phase(1) == PHASE_SOAKING && world.package.in_flight == 0);
 
 	begin("so is a lease that expires; not of a workspace that is gone");
 	rules.policy.max_attempts = 1;
@@ -382,13 +774,20 @@ outcomes(void)
 	EXPECT(claim(2, 1) && skipped(1) && abort_version(2));
 	EXPECT(world.installations[0].runs == 1 && wanted(1) == 1);
 
-	begin("and is due for that again when the newer version is halted");
+	begin("and is due for nothing when the newer version is halted, as it runs the promoted one");
 	ship(1);
 	EXPECT(succeeds(1, 3));
 	start(2);
 	EXPECT(promote_because(2) && claim(2, 3) && skipped(3) && halt(2));
 	wait_for(2);
-	EXPECT(answer(1, 3) == ANSWER_DUE);
+	EXPECT(answer(1, 3) == ANSWER_DONE);
+
+	begin("one that was handed nothing before is as good as new");
+	ship(1);
+	start(2);
+	EXPECT(promote_because(2) && claim(2, 3) && skipped(3) && halt(2));
+	wait_for(2);
+	EXPECT(wanted(3) == 1 && answer(1, 3) == ANSWER_DUE);
 
 	begin("unless an attempt before was not skipped");
 	ship(1);
@@ -396,6 +795,16 @@ outcomes(void)
 	EXPECT(claim(2, 1) && error(1));
 	wait_for(2);
 	EXPECT(claim(2, 1) && skipped(1) && halt(2) && answer(1, 1) == ANSWER_HAS_HALTED);
+
+	begin("what it runs can be halted, too");
+	ship(1);
+	EXPECT(succeeds(1, 3));
+	start(2);
+	EXPECT(promote_because(2) && succeeds(2, 3));
+	start(3);
+	EXPECT(promote_because(3) && claim(3, 3) && skipped(3) && abort_version(3) && halt(2));
+	wait_for(2);
+	EXPECT(promoted() == 1 && answer(1, 3) == ANSWER_HAS_HALTED && wanted(3) == 2);
 
 	begin("within an attempt a report may worsen, and never improve");
 	start(1);
@@ -405,6 +814,13 @@ outcomes(void)
 	EXPECT(!succeeded(1));
 	EXPECT(failed(1) && phase(1) == PHASE_HALTED);
 	EXPECT(!error(1));
+
+	begin("the same report again changes nothing");
+	start(1);
+	EXPECT(claim(1, 1) && error(1));
+	wait_for(1);
+	EXPECT(machine_report(&world.package, &world.installations[0], STATE_ERROR, true) == UNCHANGED);
+	EXPECT(world.installations[0].retry_at == world.clock + 1);
 
 	begin("a success that is tried again replaces that workspace's failure");
 	rules.policy.max_failures = 1;
@@ -418,6 +834,21 @@ outcomes(void)
 	start(1);
 	EXPECT(claim(1, 1) && did(DEED_FLIP, 0, 1) && succeeded(1));
 	EXPECT(world.versions[0].tally[TIER_CANARY].succeeded == 1 && phase(1) == PHASE_SOAKING);
+
+	begin("so does a failure, and what production did is no canary's success");
+	start(1);
+	EXPECT(force(1, 3) && did(DEED_FLIP, 0, 3) && succeeded(3) && phase(1) == PHASE_CANARY);
+	EXPECT(tally(1, TIER_PRODUCTION)->succeeded == 1);
+	EXPECT(claim(1, 1) && did(DEED_FLIP, 0, 1) && failed(1) && phase(1) == PHASE_HALTED);
+	EXPECT(tally(1, TIER_CANARY)->failed == 1);
+
+	begin("a workspace that appears, or changes tier, is due for what its tier has open");
+	EXPECT(did(DEED_GO, 0, 2));
+	start(1);
+	EXPECT(answer(1, 2) == ANSWER_NOT_LIVE && !claim(1, 2) && !force(1, 2));
+	EXPECT(did(DEED_GO, 0, 2) && answer(1, 2) == ANSWER_DUE);
+	EXPECT(answer(1, 3) == ANSWER_NEEDS_CANARY && did(DEED_FLIP, 0, 3) && answer(1, 3) == ANSWER_DUE);
+	EXPECT(did(DEED_FLIP, 0, 1) && answer(1, 1) == ANSWER_NEEDS_CANARY);
 }
 
 static void
@@ -471,6 +902,62 @@ leases(void)
 	EXPECT(world.installations[0].state == STATE_CLAIMED);
 	EXPECT(machine_report(&world.package, &world.installations[0], STATE_SUCCEEDED, true) == ACCEPTED);
 
+	begin("so is an extension");
+	start(1);
+	EXPECT(claim(1, 1));
+	world.package.lease_count = 1;
+	world.package.event_count = 0;
+	world.leases[0] = (Lease){ .installation = &world.installations[0], .live = true, .asked_at = world.clock + 4 };
+	machine_settle(&world.package, world.clock + 60);
+	EXPECT(machine_extend(&world.package, &world.installations[0], 0) == ACCEPTED);
+	EXPECT(world.installations[0].lease_until == world.clock + 65);
+
+	begin("extend by a span puts off the end by that");
+	start(1);
+	EXPECT(claim(1, 1));
+	wait_for(1);
+	EXPECT(machine_extend(&world.package, &world.installations[0], 3) == ACCEPTED);
+	EXPECT(world.installations[0].lease_until == world.clock + 7);
+	EXPECT(succeeded(1) && machine_extend(&world.package, &world.installations[0], 3) == REFUSED_NO_LEASE);
+
+	begin("a budget below what is in flight grants nothing until it has drained");
+	rules.other_policy.max_in_flight = 1;
+	start(1);
+	EXPECT(claim(1, 1) && force(1, 3) && did(DEED_POLICY, 0, 0));
+	EXPECT(!claim(1, 2) && succeeded(3) && !claim(1, 2) && succeeded(1) && claim(1, 2));
+
+	begin("a soak is measured from when it began, by whatever policy is applied meanwhile");
+	rules.other_policy.soak = 4;
+	start(1);
+	EXPECT(succeeds(1, 1));
+	wait_for(3);
+	EXPECT(did(DEED_POLICY, 0, 0) && phase(1) == PHASE_SOAKING);
+	wait_for(1);
+	EXPECT(phase(1) == PHASE_PROMOTED);
+
+	begin("what the new policy does not tolerate halts at once");
+	rules.policy.max_failures = 1;
+	start(1);
+	EXPECT(succeeds(1, 1) && claim(1, 2) && failed(2) && phase(1) == PHASE_SOAKING);
+	EXPECT(did(DEED_POLICY, 0, 0) && phase(1) == PHASE_HALTED);
+
+	begin("a policy that is applied changes nothing that has ended");
+	rules.policy.max_failures = 1;
+	start(1);
+	EXPECT(claim(1, 1) && failed(1));
+	start(2);
+	EXPECT(did(DEED_POLICY, 0, 0) && phase(1) == PHASE_SUPERSEDED && world.versions[0].policy.max_failures == 1);
+
+	begin("not even if it is open again, as a newer one is halted by that");
+	rules.policy.max_failures = 1;
+	rules.other_policy.max_failures = 0;
+	start(1);
+	EXPECT(promote_because(1) && claim(1, 1) && failed(1));
+	start(2);
+	EXPECT(promote_because(2) && claim(2, 2) && failed(2));
+	EXPECT(did(DEED_POLICY, 0, 0) && phase(2) == PHASE_HALTED && promoted() == 1);
+	EXPECT(world.versions[0].policy.max_failures == 1);
+
 	begin("freeze closes every gate, and phases go on");
 	start(1);
 	EXPECT(succeeds(1, 1) && did(DEED_FREEZE, 0, 0));
@@ -478,6 +965,23 @@ leases(void)
 	wait_for(10);
 	EXPECT(phase(1) == PHASE_PROMOTED && answer(1, 3) == ANSWER_FROZEN);
 	EXPECT(did(DEED_FREEZE, 0, 0) && claim(1, 3));
+
+	begin("leases and reports go on, too");
+	start(1);
+	EXPECT(claim(1, 1) && claim(1, 2) && did(DEED_FREEZE, 0, 0));
+	EXPECT(succeeded(1) && phase(1) == PHASE_SOAKING && wanted(1) == 1 && wanted(2) == 0);
+	EXPECT(!machine_is_open(&world.package, &world.versions[0], TIER_CANARY, world.clock));
+	wait_for(5);
+	EXPECT(world.installations[1].state == STATE_EXPIRED);
+
+	begin("until the moment that the freeze names");
+	ship(1);
+	world.package.frozen_until = world.clock + 3;
+	wait_for(2);
+	EXPECT(answer(1, 3) == ANSWER_FROZEN);
+	wait_for(1);
+	EXPECT(answer(1, 3) == ANSWER_DUE);
+	EXPECT(machine_is_open(&world.package, &world.versions[0], TIER_PRODUCTION, world.clock));
 }
 
 static void
@@ -486,11 +990,67 @@ by_hand(void)
 	begin("observe tells what a workspace runs, and is evidence if the version was started");
 	start(1);
 	EXPECT(did(DEED_OBSERVE_GOOD, 1, 1) && phase(1) == PHASE_SOAKING);
-	EXPECT(answer(1, 1) == ANSWER_DONE);
+	EXPECT(answer(1, 1) == ANSWER_DONE && world.installations[0].attempt == 0);
 
 	begin("observe ends a live lease of that version");
 	start(1);
 	EXPECT(claim(1, 1) && did(DEED_OBSERVE_GOOD, 1, 1) && world.package.in_flight == 0);
+
+	begin("and not one of another version, of which it tells nothing");
+	ship(1);
+	start(2);
+	EXPECT(claim(2, 1) && did(DEED_OBSERVE_GOOD, 1, 1));
+	EXPECT(world.package.in_flight == 1 && world.installations[0].runs == 1 && phase(2) == PHASE_CANARY);
+	EXPECT(succeeded(1) && world.installations[0].runs == 2);
+
+	begin("it can be evidence against a version, for the tier that the workspace has");
+	start(1);
+	EXPECT(did(DEED_OBSERVE_BAD, 1, 3) && phase(1) == PHASE_HALTED && tally(1, TIER_PRODUCTION)->failed == 1);
+
+	begin("as a report would, it puts off the next attempt, and uses none");
+	rules.policy.max_failures = 1;
+	rules.policy.max_attempts = 1;
+	start(1);
+	EXPECT(did(DEED_OBSERVE_BAD, 1, 1) && answer(1, 1) == ANSWER_RETRY_LATER);
+	wait_for(2);
+	EXPECT(claim(1, 1) && world.installations[0].attempt == 1);
+
+	begin("what was observed has been handed out, as far as halts and older versions go");
+	ship(1);
+	start(2);
+	EXPECT(claim(1, 1) == false && did(DEED_OBSERVE_GOOD, 2, 1) && halt(2) && answer(1, 1) == ANSWER_HAS_HALTED);
+	EXPECT(abort_version(2) && answer(1, 1) == ANSWER_DUE && machine_goes_back(&world.installations[0], &world.versions[0]));
+	EXPECT(!machine_goes_back(&world.installations[0], &world.versions[1]));
+
+	begin("unless the workspace is gone");
+	start(1);
+	EXPECT(did(DEED_GO, 0, 1) && did(DEED_OBSERVE_BAD, 1, 1) && did(DEED_OBSERVE_GOOD, 1, 1));
+	EXPECT(phase(1) == PHASE_CANARY && tally(1, TIER_CANARY)->failed == 0 && world.installations[0].runs == 1);
+
+	begin("what was observed without an attempt may also be seen to be better");
+	rules.policy.max_failures = 1;
+	start(1);
+	EXPECT(did(DEED_OBSERVE_BAD, 1, 1) && tally(1, TIER_CANARY)->failed == 1);
+	EXPECT(did(DEED_OBSERVE_GOOD, 1, 1) && tally(1, TIER_CANARY)->failed == 0 && phase(1) == PHASE_SOAKING);
+	EXPECT(!did(DEED_OBSERVE_GOOD, 1, 1));
+
+	begin("an error, or what was skipped, ends a lease of the version and tells nothing else");
+	start(1);
+	{
+		Workspace one = world_workspace(&world, 0);
+
+		EXPECT(machine_observe(&world.package, &world.versions[0], &world.installations[0], STATE_ERROR, &one) == UNCHANGED);
+		EXPECT(machine_observe(&world.package, &world.versions[0], &world.installations[0], STATE_SKIPPED, &one) == UNCHANGED);
+		EXPECT(claim(1, 1));
+		EXPECT(machine_observe(&world.package, &world.versions[0], &world.installations[0], STATE_ERROR, &one) == ACCEPTED);
+		EXPECT(world.package.in_flight == 0 && world.installations[0].runs == NO_ROLLOUT && phase(1) == PHASE_CANARY);
+	}
+
+	begin("an older version by hand: the workspace is due for the one that it should have");
+	ship(1);
+	ship(2);
+	EXPECT(succeeds(2, 3) && did(DEED_OBSERVE_GOOD, 1, 3) && tally(2, TIER_PRODUCTION)->succeeded == 0);
+	EXPECT(answer(2, 3) == ANSWER_DUE && wanted(3) == 2);
 
 	begin("a version that nobody started is known to run, and the workspace is due");
 	ship(1);
@@ -500,6 +1060,15 @@ by_hand(void)
 	ship(1);
 	EXPECT(answer(1, 1) == ANSWER_DONE && did(DEED_FORGET, 0, 1) && answer(1, 1) == ANSWER_DUE);
 	EXPECT(claim(1, 1) && !did(DEED_FORGET, 0, 1));
+
+	begin("also for what is older than what was forgotten, and with all attempts");
+	ship(1);
+	rules.policy.max_attempts = 1;
+	rules.policy.max_failures = 1;
+	start(2);
+	EXPECT(claim(2, 1) && error(1) && halt(2) && answer(1, 1) == ANSWER_HAS_HALTED);
+	EXPECT(did(DEED_FORGET, 0, 1) && answer(1, 1) == ANSWER_DUE);
+	EXPECT(tally(2, TIER_CANARY)->failed == 1 && resume(2) && answer(2, 1) == ANSWER_DUE);
 }
 
 static void
@@ -532,6 +1101,43 @@ ramps(void)
 	wait_for(1);
 	EXPECT(answer(2, 3) == ANSWER_DUE && wanted(3) == 2);
 
+	begin("is_open says production when the ramp is over; canaries do not wait for theirs");
+	rules.policy.ramp = 20;
+	ship(1);
+	EXPECT(machine_is_open(&world.package, &world.versions[0], TIER_CANARY, world.clock) && answer(1, 2) == ANSWER_DUE);
+	wait_for(19);
+	EXPECT(!machine_is_open(&world.package, &world.versions[0], TIER_PRODUCTION, world.clock));
+	wait_for(1);
+	EXPECT(machine_is_open(&world.package, &world.versions[0], TIER_PRODUCTION, world.clock));
+
+	begin("the moment of a workspace is its share of the ramp after the promotion, also of a long one");
+	rules.policy.ramp = 8 * ((Span) 1 << 40) + 8;
+	ship(1);
+	for (int w = 0; w < 4; w++)
+	{
+		Workspace workspace = world_workspace(&world, w);
+		uint64_t  share = machine_ramp_share("p", "v1", workspace.id);
+		Moment	  opens = machine_opens_at(&world.package, &world.versions[0], &workspace);
+
+		EXPECT(opens - world.versions[0].promoted_at == (Moment) (share * 8 * 256 + share * 8 / (UINT64_C(1) << 32)));
+	}
+
+	begin("resume soaks and ramps anew");
+	rules.policy.ramp = 20;
+	ship(1);
+	wait_for(20);
+	EXPECT(answer(1, 3) == ANSWER_DUE && halt(1) && resume(1) && phase(1) == PHASE_SOAKING);
+	EXPECT(answer(1, 3) == ANSWER_SOAKING);
+	wait_for(10);
+	EXPECT(phase(1) == PHASE_PROMOTED && machine_ramp_ends_at(&world.versions[0]) == world.clock + 20);
+
+	begin("a ramp is measured from when it began, by whatever policy is applied meanwhile");
+	rules.policy.ramp = 1000;
+	rules.other_policy.ramp = 5;
+	ship(1);
+	wait_for(5);
+	EXPECT(answer(1, 3) == ANSWER_RAMPING && did(DEED_POLICY, 0, 0) && answer(1, 3) == ANSWER_DUE);
+
 	begin("promote ends a ramp, and a halt stops it");
 	ship(1);
 	rules.policy.ramp = 1000;
@@ -540,6 +1146,9 @@ ramps(void)
 	wait_for(10);
 	EXPECT(promote(2) && answer(2, 3) == ANSWER_DUE);
 	EXPECT(halt(2) && answer(1, 3) == ANSWER_DUE);
+
+	begin("a share is of package, version and workspace, and not of their bytes one after the other");
+	EXPECT(machine_ramp_share("ab", "c", (const uint8_t[WORKSPACE_ID_BYTES]){ 1 }) != machine_ramp_share("a", "bc", (const uint8_t[WORKSPACE_ID_BYTES]){ 1 }));
 
 	begin("shares are spread over the fleet, and in another order for each version");
 	{
@@ -561,10 +1170,69 @@ ramps(void)
 	}
 }
 
+/* A row that a restore or a statement by hand can bring. */
+static Rollout
+some_rollout(Phase in)
+{
+	return (Rollout){ .id = 1, .version = "v1", .ordinal = 1, .run = 1, .phase = in, .soaks_from = 10, .promoted_at = 20, .progress_at = 10, .policy = policy_default };
+}
+
+static void
+rows(void)
+{
+	for (int i = 0; i < PHASE_COUNT; i++)
+	{
+		Phase	in = (Phase) i;
+		bool	open = in == PHASE_QUEUED || in == PHASE_CANARY || in == PHASE_SOAKING || in == PHASE_PROMOTED;
+		Rollout rollout = some_rollout(in);
+
+		begin("a rollout is consistent, in every phase");
+		EXPECT(machine_is_consistent(&rollout));
+
+		begin("not with failures that it does not tolerate, while it is open, in either tier");
+		for (int tier = 0; tier < TIER_COUNT; tier++)
+		{
+			rollout = some_rollout(in);
+			rollout.tally[tier].failed = 1;
+			EXPECT(machine_is_consistent(&rollout) == !open);
+			rollout.tally[tier].acknowledged = 1;
+			EXPECT(machine_is_consistent(&rollout));
+			rollout.tally[tier].failed = 2;
+			rollout.policy.max_failures = 1;
+			EXPECT(machine_is_consistent(&rollout));
+		}
+
+		begin("of the percentage, what has moved on counts");
+		rollout = some_rollout(in);
+		rollout.policy.max_failure_percent = 50;
+		rollout.tally[TIER_CANARY] = (Tally){ .failed = 1 };
+		EXPECT(machine_is_consistent(&rollout) == !open);
+		rollout.tally[TIER_CANARY].moved_on = 1;
+		EXPECT(machine_is_consistent(&rollout));
+
+		begin("nor with more acknowledged than failed, or fewer than none");
+		rollout = some_rollout(in);
+		rollout.tally[TIER_PRODUCTION] = (Tally){ .failed = 1, .acknowledged = 2 };
+		EXPECT(!machine_is_consistent(&rollout));
+		rollout.tally[TIER_PRODUCTION] = (Tally){ .acknowledged = -1 };
+		EXPECT(!machine_is_consistent(&rollout));
+
+		begin("nor without the moment at which its soak began, or it was promoted");
+		rollout = some_rollout(in);
+		rollout.soaks_from = NEVER;
+		EXPECT(machine_is_consistent(&rollout) == (in != PHASE_SOAKING));
+		rollout = some_rollout(in);
+		rollout.promoted_at = NEVER;
+		EXPECT(machine_is_consistent(&rollout) == (in != PHASE_PROMOTED));
+	}
+}
+
 int
 main(void)
 {
+	rows();
 	phases();
+	permitted();
 	operators();
 	clocks();
 	outcomes();

@@ -32,9 +32,9 @@ static const Rules worlds[] = {
 	{ .name = "two versions, by hand", .versions = 2, .canaries = 1, .workspaces = 2, .by_hand = true,
 	  .policy = POLICY(.max_attempts = 1), .depth = 9 },
 	{ .name = "two versions, a ramp, freezes and another policy", .versions = 2, .canaries = 1, .workspaces = 2, .incidents = true, .verbs = true,
-	  .policy = POLICY(.ramp = 3), .other_policy = POLICY(.soak = 0, .max_failures = 1, .max_in_flight = 1), .depth = 11 },
+	  .policy = POLICY(.ramp = 3), .other_policy = POLICY(.soak = 0, .max_failures = 1, .max_failure_percent = 40, .max_in_flight = 1), .depth = 11 },
 	{ .name = "three versions, a canary", .versions = 3, .canaries = 1, .workspaces = 1, .verbs = true,
-	  .policy = POLICY(.lease = 1, .soak = 1), .depth = 12 },
+	  .policy = POLICY(.lease = 1, .soak = 1), .depth = 11 },
 	{ .name = "two canaries, both needed, one may fail", .versions = 2, .canaries = 2, .workspaces = 3, .verbs = false,
 	  .policy = POLICY(.min_successes = 2, .max_failures = 1, .max_failure_percent = 40, .retry_delay = 0), .depth = 14 },
 	{ .name = "no canary needed, approval needed", .versions = 2, .canaries = 0, .workspaces = 2, .verbs = true,
@@ -100,6 +100,13 @@ pack_ordinal(const World *world, int64_t ordinal)
 	return (uint8_t) (2 * older + 1);
 }
 
+/* What has moved on counts for a percentage alone. */
+static bool
+has_percentage(const Rules *rules)
+{
+	return rules->policy.max_failure_percent > 0 || rules->other_policy.max_failure_percent > 0;
+}
+
 static Packed
 pack(const World *world)
 {
@@ -131,6 +138,8 @@ pack(const World *world)
 			PUT(r->tally[tier].succeeded);
 			PUT(r->tally[tier].failed);
 			PUT(r->tally[tier].acknowledged);
+			if (has_percentage(world->rules))
+				PUT(r->tally[tier].moved_on);
 		}
 	}
 	for (int w = 0; w < world->rules->workspaces; w++)
@@ -199,6 +208,7 @@ unpack(World *world, const Rules *rules, const Packed *packed)
 			r->tally[tier].succeeded = GET();
 			r->tally[tier].failed = GET();
 			r->tally[tier].acknowledged = GET();
+			r->tally[tier].moved_on = has_percentage(rules) ? GET() : 0;
 		}
 	}
 	for (int w = 0; w < rules->workspaces; w++)
@@ -231,6 +241,21 @@ unpack(World *world, const Rules *rules, const Packed *packed)
 	}
 #undef GET
 	world_relink(world);
+
+	/* What is counted and no workspace has was left behind. */
+	for (int i = 0; i < world->package.count; i++)
+	{
+		const Rollout *r = world->order[i];
+		Tally		   counted[TIER_COUNT];
+
+		world_evidence(world, r, counted);
+		for (int tier = 0; tier < TIER_COUNT; tier++)
+		{
+			world->left_succeeded[r->id - 1][tier] = r->tally[tier].moved_on;
+			world->left_failed[r->id - 1][tier] = r->tally[tier].failed - counted[tier].failed;
+			world->left_acknowledged[r->id - 1][tier] = r->tally[tier].acknowledged - counted[tier].acknowledged;
+		}
+	}
 }
 
 

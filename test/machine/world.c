@@ -9,6 +9,7 @@
  *
  *-------------------------------------------------------------------------
  */
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -47,10 +48,19 @@ world_relink(World *world)
 	package->leases = world->leases;
 }
 
+/* world_copy: without what has happened. */
+void
+world_copy(World *copy, const World *world)
+{
+	memcpy(copy, world, offsetof(World, events));
+	copy->package.event_count = 0;
+	world_relink(copy);
+}
+
 void
 world_make(World *world, const Rules *rules)
 {
-	memset(world, 0, sizeof(*world));
+	memset(world, 0, offsetof(World, events));
 	world->rules = rules;
 	world->clock = world->package.stamp = 1000;
 	world->package.name = "p";
@@ -83,9 +93,8 @@ policy_of(const World *world)
 	return world->other_policy ? &world->rules->other_policy : &world->rules->policy;
 }
 
-/* As a caller does: load what may have expired, and settle. */
-void
-world_settle(World *world, Moment clock)
+static void
+load_leases(World *world)
 {
 	Package *package = &world->package;
 
@@ -97,8 +106,19 @@ world_settle(World *world, Moment clock)
 															 .live = world->live[w],
 															 .asked_at = NEVER };
 	}
-	package->event_count = 0;
-	machine_settle(package, clock);
+}
+
+/* As a caller does: load what is not counted yet and what may have expired, and settle. */
+void
+world_settle(World *world, Moment clock)
+{
+	load_leases(world);
+	world->package.uncounted = world->uncounted;
+	world->package.uncounted_count = world->uncounted_count;
+	world->package.counted = 0;
+	world->package.event_count = 0;
+	machine_settle(&world->package, clock);
+	world->package.uncounted_count = world->uncounted_count = 0;
 }
 
 
@@ -148,6 +168,46 @@ newer_is_on_its_way(const World *world, const Rollout *than)
 	return false;
 }
 
+static bool
+is_acknowledged(const Rollout *rollout, const Installation *installation)
+{
+	return installation->evidence == EVIDENCE_FAILED && installation->resumed < rollout->resumed;
+}
+
+/*
+ * world_evidence
+ *		What the workspaces that have a rollout say of it, a tally for each tier.
+ */
+void
+world_evidence(const World *world, const Rollout *rollout, Tally *counted)
+{
+	memset(counted, 0, TIER_COUNT * sizeof(*counted));
+	for (int w = 0; w < world->rules->workspaces; w++)
+	{
+		const Installation *installation = &world->installations[w];
+		Tally			   *tally = &counted[installation->evidence_tier];
+
+		if (!is_of_run(world, w, rollout))
+			continue;
+		tally->succeeded += installation->evidence == EVIDENCE_SUCCEEDED;
+		tally->failed += installation->evidence == EVIDENCE_FAILED;
+		tally->acknowledged += is_acknowledged(rollout, installation);
+	}
+}
+
+/* More failures than tolerated, by the number and by the share of all that came of it? */
+static bool
+fails_too_often(const World *world, const Rollout *rollout, const Tally *counted, Tier tier)
+{
+	int v = (int) rollout->id - 1;
+	int failures = counted[tier].failed - counted[tier].acknowledged +
+		world->left_failed[v][tier] - world->left_acknowledged[v][tier];
+	int outcomes = failures + counted[tier].succeeded + world->left_succeeded[v][tier];
+
+	return failures > rollout->policy.max_failures &&
+		100 * failures > rollout->policy.max_failure_percent * outcomes;
+}
+
 /* What must hold at any moment. */
 static void
 check_state(const World *world)
@@ -176,28 +236,67 @@ check_state(const World *world)
 	for (int i = 0; i < package->count; i++)
 	{
 		const Rollout *rollout = world->order[i];
-		int			   succeeded[TIER_COUNT] = { 0 };
-		int			   failed[TIER_COUNT] = { 0 };
+		int			   v = (int) rollout->id - 1;
+		bool		   open = rollout->phase == PHASE_QUEUED || rollout->phase == PHASE_CANARY ||
+			rollout->phase == PHASE_SOAKING || rollout->phase == PHASE_PROMOTED;
+		Tally counted[TIER_COUNT];
 
-		for (int w = 0; w < world->rules->workspaces; w++)
-		{
-			const Installation *installation = &world->installations[w];
-
-			if (!is_of_run(world, w, rollout))
-				continue;
-			succeeded[installation->evidence_tier] += installation->evidence == EVIDENCE_SUCCEEDED;
-			failed[installation->evidence_tier] += installation->evidence == EVIDENCE_FAILED;
-		}
+		world_evidence(world, rollout, counted);
 		for (int tier = 0; tier < TIER_COUNT; tier++)
 		{
 			const Tally *tally = &rollout->tally[tier];
 
-			MUST(COUNTED, tally->succeeded == succeeded[tier]);
-			/* A failure stays counted where it was. */
-			MUST(COUNTED, tally->failed >= failed[tier]);
-			MUST(COUNTED, tally->acknowledged >= 0 && tally->acknowledged <= tally->failed);
+			/* A failure stays counted where it was, and a success as an outcome. */
+			MUST(COUNTED, tally->succeeded == counted[tier].succeeded);
+			MUST(COUNTED, tally->moved_on == world->left_succeeded[v][tier]);
+			MUST(COUNTED, tally->failed == counted[tier].failed + world->left_failed[v][tier]);
+			MUST(COUNTED, tally->acknowledged == counted[tier].acknowledged + world->left_acknowledged[v][tier]);
+			MUST(COUNTED, !open || !fails_too_often(world, rollout, counted, (Tier) tier));
+		}
+		MUST(COUNTED, machine_is_consistent(rollout));
+		MUST(SOAKED, rollout->soaks_from == NEVER || (rollout->phase != PHASE_QUEUED && rollout->phase != PHASE_CANARY && rollout->phase != PHASE_SUPERSEDED));
+	}
+}
+
+/*
+ * A workspace that has another version since the step, or nothing, has left its
+ * evidence behind.
+ */
+static void
+note_left(const World *before, World *world)
+{
+	for (int v = 0; v < world->rules->versions; v++)
+	{
+		const Rollout *was = rollout_of(before, v);
+		const Rollout *is = rollout_of(world, v);
+		bool		   same_run = was != NULL && is != NULL && was->run == is->run;
+
+		for (int w = 0; same_run && w < world->rules->workspaces; w++)
+		{
+			const Installation *had = &before->installations[w];
+
+			if (!is_of_run(before, w, was) || is_of_run(world, w, is))
+				continue;
+			world->left_succeeded[v][had->evidence_tier] += had->evidence == EVIDENCE_SUCCEEDED;
+			world->left_failed[v][had->evidence_tier] += had->evidence == EVIDENCE_FAILED;
+			world->left_acknowledged[v][had->evidence_tier] += is_acknowledged(was, had);
+		}
+		for (int tier = 0; tier < TIER_COUNT; tier++)
+		{
+			if (!same_run)
+				world->left_succeeded[v][tier] = world->left_failed[v][tier] = world->left_acknowledged[v][tier] = 0;
+			else if (was->resumed != is->resumed)
+				world->left_acknowledged[v][tier] = world->left_failed[v][tier];
 		}
 	}
+}
+
+static bool
+same_rollout(const Rollout *a, const Rollout *b)
+{
+	return a->ordinal == b->ordinal && a->run == b->run && a->resumed == b->resumed && a->phase == b->phase &&
+		a->soaks_from == b->soaks_from && a->promoted_at == b->promoted_at && a->progress_at == b->progress_at &&
+		memcmp(a->tally, b->tally, sizeof(a->tally)) == 0 && memcmp(&a->policy, &b->policy, sizeof(a->policy)) == 0;
 }
 
 /* What two states, one after the other, must have to do with each other. */
@@ -224,6 +323,8 @@ check_step(const World *before, World *world, Step step)
 
 		if (is == NULL)
 			continue;
+		/* What has changed, the caller saves. */
+		MUST(AGREE, is->changed || (was != NULL && same_rollout(was, is)));
 		if (was != NULL && was->phase == PHASE_HALTED && is->phase != PHASE_HALTED)
 			MUST(LATCHED, ordered && (step.deed == DEED_RESUME || step.deed == DEED_RETRY || step.deed == DEED_ABORT));
 		if (step.deed == DEED_RESUME && ordered && was->phase == PHASE_HALTED)
@@ -234,16 +335,15 @@ check_step(const World *before, World *world, Step step)
 			!(ordered && (step.deed == DEED_PROMOTE || step.deed == DEED_PROMOTE_WITH_REASON)))
 		{
 			/* By the policy that it had when that happened. */
-			const Policy *policy = was != NULL ? &was->policy : &is->policy;
+			const Rollout *then = was != NULL ? was : is;
+			const Policy  *policy = &then->policy;
+			Tally		   counted[TIER_COUNT];
 
 			MUST(SOAKED, policy->auto_promote);
 			MUST(SOAKED, world->began_to_soak[v] != NEVER && world->package.stamp >= world->began_to_soak[v] + policy->soak);
+			world_evidence(world, then, counted);
 			for (int tier = 0; tier < TIER_COUNT; tier++)
-			{
-				int failures = is->tally[tier].failed - is->tally[tier].acknowledged;
-
-				MUST(SOAKED, failures <= policy->max_failures || 100 * failures <= policy->max_failure_percent * (failures + is->tally[tier].succeeded));
-			}
+				MUST(SOAKED, !fails_too_often(world, then, counted, (Tier) tier));
 		}
 
 		/* The soak begins when enough canaries have succeeded, and not before. */
@@ -302,12 +402,7 @@ same_rows(const World *a, const World *b)
 {
 	for (int i = 0; i < a->package.count; i++)
 	{
-		const Rollout *x = a->order[i];
-		const Rollout *y = b->order[i];
-
-		if (x->id != y->id || x->phase != y->phase || x->soaks_from != y->soaks_from ||
-			x->promoted_at != y->promoted_at || x->progress_at != y->progress_at ||
-			memcmp(x->tally, y->tally, sizeof(x->tally)) != 0)
+		if (a->order[i]->id != b->order[i]->id || !same_rollout(a->order[i], b->order[i]))
 			return false;
 	}
 	for (int w = 0; w < a->rules->workspaces; w++)
@@ -327,15 +422,90 @@ check_agree(const World *world)
 {
 	for (int first = 1; first <= 3; first++)
 	{
-		World looked = *world;
-		World slept = *world;
+		World looked;
+		World slept;
 
-		world_relink(&looked);
-		world_relink(&slept);
+		world_copy(&looked, world);
+		world_copy(&slept, world);
 		world_settle(&looked, world->clock + first);
 		world_settle(&looked, world->clock + 4);
 		world_settle(&slept, world->clock + 4);
 		MUST(AGREE, same_rows(&looked, &slept));
+	}
+}
+
+/* A report, with the package or without it: false, that is not possible. */
+static bool
+report_later(World *world, Moment clock, int w, State outcome, bool apart)
+{
+	Installation *installation = &world->installations[w];
+	Rollout		 *rollout = machine_rollout(&world->package, installation->rollout);
+
+	if (!apart)
+	{
+		world_settle(world, clock);
+		world->package.event_count = 0;
+		return machine_report(&world->package, installation, outcome, world->live[w]) == ACCEPTED;
+	}
+	if (rollout == NULL ||
+		!machine_report_apart(rollout, installation, outcome, world->live[w], clock,
+							  clock > world->package.stamp ? clock : world->package.stamp,
+							  &world->uncounted[world->uncounted_count]))
+		return false;
+	world->uncounted_count++;
+	return true;
+}
+
+/*
+ * Reports that do not take turns: it does not matter whether one is written with
+ * the package or without it, when it is counted, and what has happened meanwhile.
+ */
+static void
+check_apart(const World *world, State outcome)
+{
+	for (int w = 0; w < world->rules->workspaces; w++)
+	{
+		for (int wait = 0; wait <= 2 && world->installations[w].state == STATE_CLAIMED; wait++)
+		{
+			World apart;
+			World with_package;
+
+			world_copy(&apart, world);
+			world_copy(&with_package, world);
+			if (!report_later(&apart, world->clock + wait, w, outcome, true))
+				break;
+			MUST(AGREE, report_later(&with_package, world->clock + wait, w, outcome, false));
+			for (int other = w + 1; other < world->rules->workspaces; other++)
+			{
+				if (report_later(&apart, world->clock + wait + 1, other, outcome, true))
+					MUST(AGREE, report_later(&with_package, world->clock + wait + 1, other, outcome, false));
+			}
+			world_settle(&apart, world->clock + wait + 2);
+			world_settle(&with_package, world->clock + wait + 2);
+			MUST(AGREE, same_rows(&apart, &with_package));
+		}
+	}
+}
+
+/* Nothing happens by itself before the machine says so, and then something does. */
+static void
+check_next_moment(const World *world)
+{
+	World  waited;
+	Moment next;
+
+	world_copy(&waited, world);
+	load_leases(&waited);
+	next = machine_next_moment(&waited.package);
+	if (next > world->package.stamp)
+	{
+		world_settle(&waited, next == NEVER ? world->clock + 1000 : next - 1);
+		MUST(AGREE, waited.package.event_count == 0);
+	}
+	if (next != NEVER)
+	{
+		world_settle(&waited, next);
+		MUST(AGREE, waited.package.event_count > 0);
 	}
 }
 
@@ -364,11 +534,14 @@ be_well(World *world)
 			Workspace	  workspace = world_workspace(world, w);
 			Installation *installation = &world->installations[w];
 			Rollout		 *wanted = machine_wanted(&world->package, installation, &workspace, world->clock);
+			World		  before;
 
 			if (wanted == NULL ||
 				machine_due(&world->package, wanted, installation, &workspace, world->clock).answer != ANSWER_DUE)
 				continue;
+			world_copy(&before, world);
 			machine_grant(&world->package, wanted, installation, world->tiers[w], 1);
+			note_left(&before, world);
 			note_grant(world, (int) wanted->id - 1, w);
 			(void) machine_report(&world->package, installation, STATE_SUCCEEDED, true);
 		}
@@ -398,12 +571,15 @@ may_stay(const World *world, int w, const Rollout *target)
 void
 world_check_future(const World *now)
 {
-	World		   future = *now;
+	World		   future;
 	World		  *world = &future;
 	const Rollout *target[TIER_COUNT] = { NULL };
 
 	check_agree(now);
-	world_relink(world);
+	check_next_moment(now);
+	check_apart(now, STATE_SUCCEEDED);
+	check_apart(now, STATE_ERROR);
+	world_copy(world, now);
 	be_well(world);
 	check_state(world);
 
@@ -649,13 +825,7 @@ perform(World *world, Step step)
 			return true;
 		case DEED_POLICY:
 			world->other_policy = !world->other_policy;
-			for (int i = 0; i < package->count; i++)
-			{
-				Phase phase = world->order[i]->phase;
-
-				if (phase != PHASE_ABORTED && phase != PHASE_SUPERSEDED)
-					machine_apply_policy(package, world->order[i], policy_of(world));
-			}
+			machine_apply_policy(package, policy_of(world));
 			return true;
 	}
 	return false;
@@ -668,14 +838,19 @@ perform(World *world, Step step)
 bool
 world_do(World *world, Step step)
 {
-	World before = *world;
+	World before;
+	World settled;
 	bool  changed;
 
-	world_relink(&before);
+	for (int v = 0; v < world->rules->versions; v++)
+		world->versions[v].changed = false;
+	world_copy(&before, world);
 	if (step.deed == DEED_TICK)
 		world->clock++;
 	world_settle(world, world->clock);
+	world_copy(&settled, world);
 	changed = perform(world, step);
+	note_left(&settled, world);
 	check_step(&before, world, step);
 	check_state(world);
 	return changed;
@@ -708,12 +883,12 @@ world_describe(const World *world)
 	{
 		const Rollout *r = world->order[i];
 
-		fprintf(stderr, "  %s %s (run %d, resumed %d, soaks from %lld, promoted %lld, canary %d/%d/%d, production %d/%d/%d)\n",
+		fprintf(stderr, "  %s %s (run %d, resumed %d, soaks from %lld, promoted %lld, canary %d/%d/%d/%d, production %d/%d/%d/%d)\n",
 				r->version, phase_names[r->phase], r->run, r->resumed,
 				r->soaks_from == NEVER ? -1LL : (long long) r->soaks_from,
 				r->promoted_at == NEVER ? -1LL : (long long) r->promoted_at,
-				r->tally[0].succeeded, r->tally[0].failed, r->tally[0].acknowledged,
-				r->tally[1].succeeded, r->tally[1].failed, r->tally[1].acknowledged);
+				r->tally[0].succeeded, r->tally[0].failed, r->tally[0].acknowledged, r->tally[0].moved_on,
+				r->tally[1].succeeded, r->tally[1].failed, r->tally[1].acknowledged, r->tally[1].moved_on);
 	}
 	for (int w = 0; w < world->rules->workspaces; w++)
 	{

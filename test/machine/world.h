@@ -15,7 +15,7 @@
 
 #define MAX_VERSIONS   4
 #define MAX_WORKSPACES 4
-#define MAX_EVENTS	   (2 * MAX_WORKSPACES + (PHASE_COUNT + 1) * (MAX_VERSIONS + 1))
+#define MAX_EVENTS	   (2 * MAX_WORKSPACES + (PHASE_COUNT + 1) * (MAX_VERSIONS + MAX_WORKSPACES + 1))
 
 /* What a world is made of, and what of it can happen. */
 typedef struct Rules
@@ -44,15 +44,21 @@ typedef struct World
 	bool		 live[MAX_WORKSPACES];
 	Tier		 tiers[MAX_WORKSPACES];
 	Lease		 leases[MAX_WORKSPACES];
-	Event		 events[MAX_EVENTS];
+	Uncounted	 uncounted[MAX_WORKSPACES];
+	int			 uncounted_count;
 	bool		 other_policy;
 
 	/* For the invariants, seen from outside and kept by the world alone. */
 	Moment	began_to_soak[MAX_VERSIONS];
-	int		handed[MAX_WORKSPACES];		/* version, or -1 */
-	int64_t handed_at[MAX_WORKSPACES];	/* its ordinal then */
-	int64_t granted_at[MAX_WORKSPACES]; /* the ordinal of the latest attempt's version then */
-	int64_t runs_at[MAX_WORKSPACES];	/* the ordinal of what it runs, when it came there */
+	int		handed[MAX_WORKSPACES];					  /* version, or -1 */
+	int64_t handed_at[MAX_WORKSPACES];				  /* its ordinal then */
+	int64_t granted_at[MAX_WORKSPACES];				  /* the ordinal of the latest attempt's version then */
+	int64_t runs_at[MAX_WORKSPACES];				  /* the ordinal of what it runs, when it came there */
+	int		left_succeeded[MAX_VERSIONS][TIER_COUNT]; /* in this run, by workspaces that have another version now */
+	int		left_failed[MAX_VERSIONS][TIER_COUNT];
+	int		left_acknowledged[MAX_VERSIONS][TIER_COUNT]; /* of those that failed */
+
+	Event events[MAX_EVENTS]; /* last: a copy goes without */
 } World;
 
 /* One thing that happens. */
@@ -118,11 +124,13 @@ extern uint64_t			 invariants_checked[INVARIANT_COUNT];
 extern void violated(const World *world, Invariant invariant, const char *what);
 
 extern void		   world_make(World *world, const Rules *rules);
+extern void		   world_copy(World *copy, const World *world);
 extern void		   world_relink(World *world);
 extern Workspace   world_workspace(const World *world, int workspace);
 extern void		   world_settle(World *world, Moment clock);
 extern int		   world_steps(const World *world, Step *steps);
 extern bool		   world_do(World *world, Step step);
+extern void		   world_evidence(const World *world, const Rollout *rollout, Tally *counted);
 extern void		   world_check_future(const World *world);
 extern void		   world_describe(const World *world);
 extern const char *deed_name(Deed deed);

@@ -22,9 +22,13 @@ $node->safe_psql('source', $Source::setup);
 sub answers { return $node->safe_psql($_[0], $Source::answers); }
 sub goes_on { return $node->safe_psql($_[0], $Source::goes_on); }
 
-my $before = answers('source');
 my $next = goes_on('source');
-like($before, qr/soaking/, 'there is something to compare');
+my $before = answers('source');
+for my $phase (qw(queued canary soaking promoted halted aborted superseded))
+{
+	like($before, qr/\|$phase\|/, "there is something to compare: $phase");
+}
+like($before, qr/^uncounted\|/m, 'there is something to compare: a report that is not counted yet');
 
 my %restore = (
 	plain => sub {
@@ -58,6 +62,8 @@ is(goes_on('custom'), $next, '--clean: and goes on');
 # Into a database that has the extension already, and nothing attached.
 $node->safe_psql('postgres', 'CREATE DATABASE prepared');
 $node->safe_psql('prepared', 'SET client_min_messages = warning; CREATE EXTENSION update_tier');
+like($before, qr/^\d+\|\*\|/m, 'package * has a row, which is restored');
+is($node->safe_psql('prepared', 'SELECT count(*) FROM update_tier.package'), '0', 'and which an installation does not make itself');
 command_ok([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr('prepared'), '-f', "$dir/plain.sql" ], 'restored where the extension is');
 is(answers('prepared'), $before, 'extension there: every function answers as before');
 

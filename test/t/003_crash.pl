@@ -22,7 +22,7 @@ $node->safe_psql(
 	CREATE TABLE workspaces (id uuid PRIMARY KEY);
 	INSERT INTO workspaces SELECT md5(n::text)::uuid FROM generate_series(1, 20000) AS n;
 	CREATE EXTENSION update_tier;
-	SELECT update_tier.set_policy(require_canary => false, soak => '0', max_in_flight => 40, lease => '1 hour', max_attempts => 9);
+	SELECT update_tier.set_policy(require_canary => false, soak => '0', max_in_flight => 40, lease => '1 hour', max_attempts => 9, retry_delay => '0');
 	SELECT update_tier.start('p' || n, '1') FROM generate_series(1, 2) AS n;
 });
 
@@ -84,32 +84,33 @@ for my $round (1 .. $rounds)
 	restart();
 	pass("round $round: recovered");
 
-	my %state = map { split /\|/ } split /\n/, $node->safe_psql('postgres', 'SELECT token, state FROM update_tier.execution');
+	my %state = map { split /\|/ } split /\n/, $node->safe_psql('postgres', 'SELECT token, state FROM update_tier.installation');
 	my @lost = grep { ($state{$_} // 'gone') ne 'succeeded' } keys %reported;
 	is("@lost", '', "round $round: " . scalar(keys %reported) . ' acknowledged reports, none lost');
 	@lost = grep { !exists $state{$_} } keys %claimed;
 	is("@lost", '', "round $round: " . scalar(keys %claimed) . ' acknowledged leases, none lost');
 	is( $node->safe_psql(
 			'postgres', q{
-			SELECT r.id FROM update_tier.rollout AS r, LATERAL (
+			SELECT r.package, c, p.in_flight, u FROM update_tier.rollout AS r JOIN update_tier.package AS p ON p.name = r.package, LATERAL (
 			  SELECT count(*) FILTER (WHERE evidence = 'succeeded') AS succeeded, count(*) FILTER (WHERE state = 'claimed') AS leased
-			    FROM update_tier.execution AS e WHERE e.rollout = r.id) AS c
-			 WHERE (c.succeeded, c.leased) <> (canary_succeeded + production_succeeded, canary_in_flight + production_in_flight)
+			    FROM update_tier.installation AS i WHERE i.rollout = r.id) AS c, LATERAL (
+			  SELECT count(*) FILTER (WHERE succeeded) AS succeeded, count(*) AS reports FROM update_tier.uncounted AS u WHERE u.rollout = r.id) AS u
+			 WHERE (c.succeeded, c.leased) <> (canary_succeeded + production_succeeded + u.succeeded, p.in_flight - u.reports)
 			    OR c.leased > r.max_in_flight}),
 		'', "round $round: every report counted once, no budget overrun");
 }
 is((grep { $_ > 1 } values %claimed, values %reported), 0, 'no token was given twice, and none acknowledged twice');
 
 # Leases of clients that are gone run out, and are claimed again.
-my $leased = $node->safe_psql('postgres', q{SELECT count(*) FROM update_tier.execution WHERE state = 'claimed'});
+my $leased = $node->safe_psql('postgres', q{SELECT count(*) FROM update_tier.installation WHERE state = 'claimed'});
 cmp_ok($leased, '>', 0, 'some leases were out when it crashed');
-$node->safe_psql('postgres', q{UPDATE update_tier.execution SET lease_until = now() WHERE state = 'claimed'; UPDATE update_tier.rollout SET first_expiry = now()});
+$node->safe_psql('postgres', q{UPDATE update_tier.installation SET lease_until = now() WHERE state = 'claimed'; UPDATE update_tier.package SET first_expiry = now()});
 is( $node->safe_psql(
 		'postgres', q{
-		SELECT count(*) FROM update_tier.execution AS e JOIN update_tier.rollout AS r ON r.id = e.rollout
-		 WHERE state = 'claimed' AND update_tier.claim(r.package, r.version, e.workspace) IS NULL}),
+		SELECT count(*) FROM update_tier.installation AS i JOIN update_tier.rollout AS r ON r.id = i.rollout
+		 WHERE state = 'claimed' AND update_tier.claim(r.package, r.version, i.workspace) IS NULL}),
 	'0', 'each of them is claimed again');
-is($node->safe_psql('postgres', q{SELECT count(*) FROM update_tier.execution WHERE attempt = 2}), $leased, 'for a second attempt');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM update_tier.installation WHERE attempt = 2}), $leased, 'for a second attempt');
 
 $node->stop;
 done_testing();

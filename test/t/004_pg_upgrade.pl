@@ -43,10 +43,10 @@ sub upgrade
 	return ($upgraded ? $new : undef, @answers);
 }
 
-my ($new, $before, $next) = upgrade('extension',
+my ($new, $next, $before) = upgrade('extension',
 	# A soak that ends at a moment one can tell.
-	$Source::setup . q{UPDATE update_tier.rollout SET soak_ends_at = '2100-01-01 00:00:00+00' WHERE version = 'soaking'},
-	[ $Source::answers, $Source::goes_on ]);
+	$Source::setup . q{UPDATE update_tier.rollout SET soaks_from = '2100-01-01 00:00:00+00' WHERE version = 'soaking'},
+	[ $Source::goes_on, $Source::answers ]);
 
 # Some minor releases write into the catalog what a newer major version does
 # not know before a minor release of its own.  Is it us, or would a plain
@@ -58,7 +58,7 @@ if (!$new && !(upgrade('plain', 'CREATE TABLE t (a integer)', []))[0])
 ok($new, 'pg_upgrade succeeds') or BAIL_OUT('pg_upgrade failed');
 $new->start;
 
-like($before, qr/\|soaking\|.*2100-01-01/, 'there was a rollout in mid-soak');
+like($before, qr/^b\|soaking\|soaking\|.*\|2100-01-04 00:00:00\+00\|/m, 'there was a rollout in mid-soak');
 is($new->safe_psql('source', $Source::answers), $before, 'every function answers as before');
 is($new->safe_psql('source', $Source::goes_on), $next, 'and goes on');
 my ($result, $out, $err) = $new->psql('source', q{UPDATE app.environments SET update_tier = 'canery'});

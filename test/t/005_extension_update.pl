@@ -1,7 +1,7 @@
 # ALTER EXTENSION update_tier UPDATE, from every version there has been to the
 # newest, and to a version after that: one made up here, which does what an
-# upgrade does (a column, a function, another view), so that the first real
-# one is no experiment.  A TAP test because it needs script files of its own.
+# upgrade does (columns, a function, a table), so that the first real one is no
+# experiment.  A TAP test because it needs script files of its own.
 
 use strict;
 use warnings;
@@ -43,6 +43,10 @@ END
 my $step = q{
 ALTER TABLE update_tier.rollout ADD COLUMN ticket text;
 COMMENT ON COLUMN update_tier.rollout.ticket IS 'Where the rollout is discussed.';
+ALTER TABLE update_tier.package ADD COLUMN team text NOT NULL DEFAULT 'none';
+ALTER TABLE update_tier.installation ADD COLUMN seen text NOT NULL DEFAULT 'never';
+ALTER TABLE update_tier.uncounted ADD COLUMN client text NOT NULL DEFAULT 'unknown';
+ALTER TABLE update_tier.event ADD COLUMN client text NOT NULL DEFAULT 'unknown';
 CREATE FUNCTION update_tier.is_canary(value text) RETURNS boolean
 AS 'MODULE_PATHNAME', 'update_tier_is_valid'
 LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
@@ -84,7 +88,8 @@ sub installed
 }
 
 # Every version that can be installed, brought to the newest, is the newest.
-my $fresh = $node->safe_psql(installed($newest), $catalog);
+my $current = installed($newest);
+my $fresh = $node->safe_psql($current, $catalog);
 for my $script (sort glob "$extension/update_tier--*.sql")
 {
 	next unless $script =~ /update_tier--([^-]+)\.sql$/ and $1 ne $newest;
@@ -104,6 +109,12 @@ for my $db (keys %in_order)
 }
 isnt($in_order{one}, $in_order{other}, 'the order of columns counts');
 
+# The library keeps a CHECK that it does not know.
+my ($status, $out, $err) = $node->psql($current, q{
+	ALTER TABLE update_tier.rollout ADD CONSTRAINT short CHECK (length(version) < 5);
+	SELECT update_tier.start('p', 'long enough')});
+like($err, qr/violates check constraint "short"/, 'a CHECK that was added holds');
+
 # Between installing the files and ALTER EXTENSION UPDATE the new library works
 # with the tables of an older script; and after it, for who still has the old
 # library, the other way round.  Every function, at random.
@@ -112,7 +123,7 @@ for my $version ((map { /update_tier--([^-]+)\.sql$/ ? $1 : () } sort glob "$ext
 	spew("$extension/update_tier.control", $released =~ s/^(default_version *= *).*/$1'$version'/mr);
 	(my $db = "calls_$version") =~ s/\W/_/g;
 	database($db);
-	my ($status, $out, $err);
+	my ($out, $err);
 	IPC::Run::run([ 'psql', '-X', '-q', '-d', $node->connstr($db), '-v', 'steps=3000', '-v', 'seed=0.5',
 			'-f', "$FindBin::Bin/../calls.sql" ], '>', \$out, '2>', \$err);
 	is("$out$err", '', "every function on the tables of version $version");
@@ -124,7 +135,12 @@ spew("$extension/update_tier.control", $control);
 database('source');
 (my $setup = $Source::setup) =~ s/CREATE EXTENSION update_tier/$& VERSION '$newest'/ or die;
 $node->safe_psql('source', $setup);
-my $rows = 'SELECT * FROM update_tier.status; SELECT * FROM update_tier.execution ORDER BY token; SELECT * FROM update_tier.event ORDER BY id';
+my $rows = q{
+	SELECT * FROM update_tier.status;
+	SELECT * FROM update_tier.installed ORDER BY package, workspace;
+	SELECT (r).token, (r).evidence, (r).runs FROM update_tier.installation AS r ORDER BY package_id, workspace;
+	SELECT id, kind, detail FROM update_tier.event ORDER BY id;
+};
 my $before = $node->safe_psql('source', $rows);
 my $next = $node->safe_psql('source', $Source::goes_on);
 
@@ -149,10 +165,39 @@ is($node->safe_psql('source', q{SELECT extversion FROM pg_extension WHERE extnam
 is($node->safe_psql('source', $Source::goes_on), $next, 'the rollouts go on');
 is($node->safe_psql('source', $rows), $before, 'nothing is lost');
 
-# What is new is dumped and restored, too.
+# What is new is kept by a library that knows nothing of it, and has its default in
+# what that library adds.
+my $new = q{
+	SELECT 'rollout', count(*) FILTER (WHERE ticket = 'T-' || id) AS kept, count(*) FILTER (WHERE ticket IS NULL) AS added, count(*) FROM update_tier.rollout;
+	SELECT 'package', count(*) FILTER (WHERE team = 'team ' || id), count(*) FILTER (WHERE team = 'none'), count(*) FROM update_tier.package;
+	SELECT 'installation', count(*) FILTER (WHERE seen = 'by ' || token), count(*) FILTER (WHERE seen = 'never'), count(*) FROM update_tier.installation;
+	SELECT 'event', count(*) FILTER (WHERE client IS NULL) FROM update_tier.event;
+};
 $node->safe_psql('source', q{
 	UPDATE update_tier.rollout SET ticket = 'T-' || id;
+	UPDATE update_tier.package SET team = 'team ' || id;
+	DELETE FROM update_tier.installation WHERE token IS NULL;
+	UPDATE update_tier.installation SET seen = 'by ' || token;
 	INSERT INTO update_tier.approval SELECT id, 'somebody' FROM update_tier.rollout});
+my @before = split /\n/, $node->safe_psql('source', $new);
+$node->safe_psql('source', q{
+	SET client_min_messages = error;
+	SELECT update_tier.report(token, 'succeeded') FROM update_tier.installation WHERE state = 'claimed' ORDER BY token;
+	SELECT update_tier.claim('b', 'soaking', md5('3')::uuid), update_tier.start('b', 'newer');
+	SELECT update_tier.set_policy('new', soak => '0'), update_tier.start('new', '1');
+	SELECT update_tier.report(update_tier.claim('new', '1', md5('1')::uuid), 'failed');
+	SELECT update_tier.thaw('g')});
+for my $table (qw(rollout package installation))
+{
+	my ($kept, $count) = $before[0] =~ /^$table\|(\d+)\|0\|(\d+)$/;
+	shift @before;
+	my $added = $table eq 'package' ? 1 : 2;
+	is(scalar(grep { $_ eq join '|', $table, $count, $added, $count + $added } split /\n/, $node->safe_psql('source', $new)), 1,
+		"new columns of $table are kept, and have their default in rows that are added") or diag $node->safe_psql('source', $new);
+}
+is($node->safe_psql('source', 'SELECT count(*) FROM update_tier.event WHERE client IS NULL'), 0, 'and so do those of event');
+
+# It is dumped and restored, too.
 my $everything = $node->safe_psql('source', "$Source::answers SELECT * FROM update_tier.approval ORDER BY 1");
 my $file = $node->basedir . '/next.sql';
 database('copy');

@@ -27,7 +27,6 @@ $node->safe_psql(
 	CREATE TABLE workspaces (id uuid PRIMARY KEY, live boolean NOT NULL DEFAULT true, update_tier text);
 	INSERT INTO workspaces SELECT md5(n::text)::uuid, true, CASE n % 10 WHEN 0 THEN NULL ELSE 'canary' END FROM generate_series(1, $rows) AS n;
 	ANALYZE workspaces;
-	CREATE TABLE granted (token bigint, package text, version text, workspace uuid, lease_until timestamptz);
 });
 $node->safe_psql('postgres', slurp_file("$FindBin::Bin/../audit.sql"));
 
@@ -42,10 +41,12 @@ my $state = q{
 	SELECT indexrelid::regclass, indisvalid, pg_get_indexdef(indexrelid) FROM pg_index WHERE indrelid = 'workspaces'::regclass ORDER BY 1;
 	SELECT update_tier, count(*) FROM workspaces GROUP BY 1 ORDER BY 1;
 	SELECT workspaces, live_when FROM update_tier.attached;
+	SELECT count(*), md5(string_agg(p::text, ',' ORDER BY id)) FROM update_tier.package AS p;
 	SELECT count(*), md5(string_agg(r::text, ',' ORDER BY id)) FROM update_tier.rollout AS r;
-	SELECT count(*), md5(string_agg(e::text, ',' ORDER BY token)) FROM update_tier.execution AS e;
+	SELECT count(*), md5(string_agg(i::text, ',' ORDER BY package_id, workspace)) FROM update_tier.installation AS i;
+	SELECT count(*) FROM update_tier.uncounted;
 	SELECT count(*) FROM update_tier.event;
-	SELECT * FROM audit();
+	SELECT * FROM audit(complete => false);
 };
 sub state_now { return $node->safe_psql('postgres', $state); }
 
@@ -56,7 +57,7 @@ sub try_until_done
 	my ($name, $sql, $setting, $error) = @_;
 	my ($failures, $wrong) = (0, '');
 	my $before = state_now();
-	for (my $ms = 1; $ms < 60_000; $ms = int($ms * 1.3) + 1)
+	for (my $ms = 1; $ms < 60_000; $ms = int($ms * 1.5) + 1)
 	{
 		my ($result, $out, $err) = $node->psql('postgres', "SET $setting = '${ms}ms'; $sql");
 		if ($result == 0)
@@ -81,11 +82,22 @@ $node->safe_psql('postgres', q{
 	SELECT update_tier.set_policy(max_in_flight => 100000, max_attempts => 2, max_failures => 100000, lease => '1 hour', auto_promote => false, min_successes => 100000);
 	SELECT update_tier.start('p', '1')});
 try_until_done('claim_batch', "SELECT count(*) FROM update_tier.claim_batch('p', '1', 5000)", 'statement_timeout', $timeout);
-try_until_done('report', "SELECT count(update_tier.report(token, 'error')) FROM (SELECT token FROM update_tier.execution ORDER BY token LIMIT 500) AS t", 'statement_timeout', $timeout);
-try_until_done('retry', "BEGIN; SELECT update_tier.halt('p', '1'); SELECT update_tier.retry('p', '1'); COMMIT", 'statement_timeout', $timeout);
-$node->safe_psql('postgres', q{SELECT count(*) FROM update_tier.claim_batch('p', '1', 20000); SELECT update_tier.abort('p', '1')});
+try_until_done('report', "SELECT count(update_tier.report(token, 'error')) FROM (SELECT token FROM update_tier.installation ORDER BY token LIMIT 500) AS t", 'statement_timeout', $timeout);
+# These take no time themselves: what follows them in the transaction does.
+try_until_done('retry, and a batch', "BEGIN; SELECT update_tier.halt('p', '1'); SELECT update_tier.retry('p', '1');
+	SELECT count(*) FROM update_tier.claim_batch('p', '1', 2000); COMMIT", 'statement_timeout', $timeout);
+# What is pruned: installations of workspaces that are gone, and then the version that
+# nothing refers to.
+$node->safe_psql('postgres', q{
+	SET client_min_messages = error;
+	SELECT count(update_tier.report(token, 'skipped')) FROM update_tier.installation WHERE state = 'claimed';
+	UPDATE workspaces SET live = false WHERE id IN (SELECT workspace FROM update_tier.installation);
+	SELECT update_tier.start('p', '2')});
+is($node->safe_psql('postgres', 'SELECT count(*) FROM update_tier.installation'), '7000', 'there is something to prune');
 try_until_done('prune', "SELECT update_tier.prune('0')", 'statement_timeout', $timeout);
-is($node->safe_psql('postgres', 'SELECT count(*) FROM update_tier.execution'), '0', 'prune: nothing is left');
+is($node->safe_psql('postgres', 'SELECT count(*) FROM update_tier.installation'), '0', 'prune: no installation is left');
+is($node->safe_psql('postgres', 'SELECT string_agg(version, $$ $$) FROM update_tier.rollout'), '2', 'prune: nor the version');
+$node->safe_psql('postgres', 'UPDATE workspaces SET live = true');
 try_until_done('detach', 'SELECT update_tier.detach()', 'statement_timeout', $timeout);
 
 # A lock that is not to be had: on the table, on the package.
@@ -109,21 +121,25 @@ behind_lock('claim behind another', "SELECT update_tier.start('p', '1')", "SELEC
 behind_lock('claim_batch behind another', "SELECT update_tier.start('p', '1')", "SELECT * FROM update_tier.claim_batch('p', '1')");
 behind_lock('set_update_tier behind another', "UPDATE workspaces SET live = live WHERE id = md5('1')::uuid", "SELECT set_update_tier(md5('1')::uuid, 'production')");
 
-# Cancelled and killed from outside, in the middle of a batch.
-for my $how ('cancel', 'terminate')
+# Cancelled and killed from outside, in the middle of a batch: while it searches the
+# fleet (lock 1 of the package), and while it claims what it has found (lock 0).
+for my $strike ([ 'cancel', 1 ], [ 'cancel', 0 ], [ 'terminate', 0 ])
 {
+	my ($how, $lock) = @$strike;
 	my $before = state_now();
 	my ($out, $err) = ('', '');
 	my $victim = start([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr('postgres') . ' application_name=victim', '-c',
 			"SELECT count(*) FROM update_tier.claim_batch('p', '1', 50000)" ], '<', \undef, '>', \$out, '2>', \$err);
-	# Once it holds the package, it is in the middle.
-	$node->poll_query_until('postgres', q{SELECT count(*) > 0 FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE application_name = 'victim' AND locktype = 'object' AND pg_locks.classid = 'update_tier.rollout'::regclass});
-	usleep(20_000);
+	$node->poll_query_until('postgres', qq{
+		SELECT count(*) > 0 FROM pg_locks JOIN pg_stat_activity USING (pid)
+		 WHERE application_name = 'victim' AND locktype = 'object' AND pg_locks.classid = 'update_tier.package'::regclass
+		   AND pg_locks.objsubid = $lock AND mode = 'ExclusiveLock' AND granted});
+	usleep(20_000) if $lock == 0;
 	$node->safe_psql('postgres', "SELECT pg_${how}_backend(pid) FROM pg_stat_activity WHERE application_name = 'victim'");
 	eval { finish($victim) };
-	like($err, qr/canceling statement due to user request|terminating connection/, "$how: it was struck in the middle");
+	like($err, qr/canceling statement due to user request|terminating connection/, "$how, lock $lock: it was struck in the middle");
 	$node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM pg_stat_activity WHERE application_name = 'victim'});
-	is(state_now(), $before, "$how: nothing has changed");
+	is(state_now(), $before, "$how, lock $lock: nothing has changed");
 }
 
 # A disk that is full while the index is built.

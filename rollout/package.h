@@ -1,0 +1,112 @@
+/*-------------------------------------------------------------------------
+ *
+ * rollout/package.h
+ *	  Packages with their rollouts: loaded, locked, settled, saved.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef ROLLOUT_PACKAGE_H
+#define ROLLOUT_PACKAGE_H
+
+#include "postgres.h"
+
+#include "nodes/pg_list.h"
+#include "utils/timestamp.h"
+
+#include "rollout/installation.h"
+#include "rollout/machine.h"
+#include "rollout/package_row.h"
+#include "rollout/rollout.h"
+#include "server/compat.h"
+#include "server/table.h"
+
+/* What of the package ALL_PACKAGES a caller depends on. */
+typedef enum OfAll
+{
+	WITHOUT_ALL, /* nothing */
+	WITH_ALL	 /* its settings, or its freeze */
+} OfAll;
+
+/*
+ * A package, with those of its rollouts that matter: on their way, open to
+ * production, and whatever was asked for by version or by id.
+ */
+typedef struct LoadedPackage
+{
+	Package		  package; /* first, likewise */
+	MemoryContext context; /* of all of it */
+	Seen		  seen;
+	OfAll		  of_all;
+	bool		  locked; /* "seen" is by a snapshot that package_save() pops */
+	char		 *name;
+	TableRow	 *row; /* not stored yet: its tid is invalid */
+	TableRow	 *all; /* of ALL_PACKAGES; NULL: there is none, or it was not asked for */
+	int64		  id;
+	TimestampTz	  now;	 /* at which gates are read */
+	TimestampTz	  clock; /* to which it is settled */
+	TimestampTz	  first_expiry;
+	char		 *freeze_reason; /* of the freeze that lasts longer; or NULL */
+	Sweep		  sweep;		 /* of claim_batch() without a version */
+	int64		  promoted_from; /* of the promoted ones older than this none is loaded */
+	bool		  all_promoted;	 /* there are no older ones */
+	int			  room;			 /* in package.rollouts */
+	List		 *leases;		 /* of LoadedInstallation *, which may have expired */
+	bool		  has_reporting; /* there are others, on which somebody reports */
+	List		 *touched;		 /* of LoadedInstallation *, to be written */
+	List		 *counted;		 /* of LoadedUncounted *, to be deleted */
+	List		 *forgotten;	 /* of LoadedInstallation *, to be deleted */
+	List		 *notes;		 /* of EventNote *, to be logged */
+	List		 *phases;		 /* of PhaseNote *, to be notified */
+	bool		  changed;
+} LoadedPackage;
+
+typedef struct PhaseNote
+{
+	const LoadedRollout *rollout;
+	Phase				 phase;
+} PhaseNote;
+
+/* For package_lock_for(): whatever attempt the workspace has. */
+#define ANY_ATTEMPT (-1)
+
+extern LoadedPackage *package_look(const char *name, Seen seen);
+extern LoadedPackage *package_lock(const char *name, const char *command, OfAll of_all);
+extern LoadedPackage *package_lock_for(const char *name, const char *command, OfAll of_all,
+									   const pg_uuid_t *workspace, int64 asked_token);
+extern void			  package_unlock(LoadedPackage *loaded);
+extern void			  package_save(LoadedPackage *loaded);
+
+extern LoadedRollout			*package_find(LoadedPackage *loaded, const char *version);
+extern LoadedRollout			*package_need(LoadedPackage *loaded, int64 rollout);
+extern LoadedRollout			*package_find_known(LoadedPackage *loaded, const char *version);
+extern List						*package_all_rollouts(LoadedPackage *loaded);
+extern List						*package_ended_since(LoadedPackage *loaded, int64 ordinal);
+extern LoadedRollout			*package_new_rollout(LoadedPackage *loaded, const char *version);
+extern void						 package_delete_rollout(LoadedPackage *loaded, LoadedRollout *rollout);
+extern void						 package_begin(LoadedPackage *loaded);
+extern void						 package_conclude(LoadedPackage *loaded, const LoadedInstallation *tipping,
+												  const LoadedRollout *ordered, char *reason);
+extern void						 package_note(LoadedPackage *loaded, const LoadedRollout *rollout, const char *kind,
+											  const LoadedInstallation *installation, const char *detail);
+extern void						 package_note_token(LoadedPackage *loaded, const LoadedRollout *rollout, const char *kind,
+													int64 token, const char *detail);
+extern void						 package_forget(LoadedPackage *loaded, LoadedInstallation *installation);
+extern void						 package_touch(LoadedPackage *loaded, LoadedInstallation *installation);
+extern void						 package_leased(LoadedPackage *loaded, LoadedInstallation *installation);
+extern LoadedInstallation		*package_installation(LoadedPackage *loaded, const pg_uuid_t *workspace);
+extern const LoadedInstallation *package_settled(const LoadedPackage *loaded, const LoadedInstallation *installation);
+extern void						 package_need_rollouts(LoadedPackage *loaded, const LoadedInstallation *installation);
+extern TimestampTz				 package_next_moment(LoadedPackage *loaded);
+extern Policy					 package_policy(const LoadedPackage *loaded);
+extern NullableDatum			*package_settings(LoadedPackage *loaded);
+extern void						 package_set_freeze(LoadedPackage *loaded, TimestampTz until, char *reason);
+extern TimestampTz				 package_own_freeze(const LoadedPackage *loaded);
+extern char						*package_argument(NullableDatum value);
+extern char						*workspace_text(const pg_uuid_t *workspace);
+extern Datum					 phase_text(const LoadedPackage *loaded, const LoadedRollout *rollout);
+pg_noreturn extern void			 refuse_workspace(Datum id);
+pg_noreturn extern void			 refuse_leased(const LoadedPackage *loaded, const LoadedInstallation *installation,
+											   const char *what);
+pg_noreturn extern void			 refuse_unknown_version(const char *package, const char *version);
+
+#endif /* ROLLOUT_PACKAGE_H */

@@ -1,0 +1,478 @@
+/*-------------------------------------------------------------------------
+ *
+ * rollout/search.c
+ *	  The search of the fleet for workspaces that are due.
+ *
+ * It runs before the package is locked, over a package that was looked at, and
+ * changes nothing: what it has found is looked at again under the lock.
+ *
+ * Canaries come first, then workspaces that go back to an older version, then
+ * production.  A search goes on where the last one has ended, so that a claim
+ * costs the same whatever the fleet's size; at the end of the fleet it goes on
+ * at its beginning.  One that finds nobody looks at up to SWEEP_MAX workspaces.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "utils/memutils.h"
+#include "utils/uuid.h"
+
+#include "rollout/search.h"
+#include "server/compat.h"
+#include "server/values.h"
+
+/* Workspaces that a search looks at, at most, to find one that is due. */
+#define SWEEP_MAX 100000
+
+/* Once it has found one, it looks at so many more, and so many for each wanted. */
+#define SWEEP_ON		   1000
+#define SWEEP_ON_PER_CLAIM 4
+
+/*
+ * Workspaces in a page: a small one first, as a usual call finds all it wants
+ * there, and large ones when it does not.
+ */
+#define SMALL_PAGE 50
+#define LARGE_PAGE 1000
+
+/*
+ * While production is open most canaries have the version, so a glance at a few
+ * must do, unless there is nothing else.
+ */
+#define GLANCE SMALL_PAGE
+
+/*
+ * Installations in the range of ids of a page, for each workspace in it, before
+ * they are looked up one by one: most of them are then of workspaces that are
+ * not live, or of the other tier.
+ */
+#define RANGE_PER_WORKSPACE 4
+
+static const pg_uuid_t first_id = { { 0 } };
+
+static int
+compare_ids(const pg_uuid_t *a, const pg_uuid_t *b)
+{
+	return memcmp(a->data, b->data, UUID_LEN);
+}
+
+/* A position that outlives the pages of a search. */
+static NullableDatum
+position_at(const Search *search, const pg_uuid_t *id)
+{
+	pg_uuid_t *copy = MemoryContextAlloc(search->loaded->context, sizeof(pg_uuid_t));
+
+	*copy = *id;
+	return (NullableDatum){ .value = UUIDPGetDatum(copy) };
+}
+
+/* The one after this id; NULL after the last. */
+static NullableDatum
+position_after(const Search *search, const pg_uuid_t *id)
+{
+	pg_uuid_t next;
+
+	return id_after(id, &next) ? position_at(search, &next) : NO_DATUM;
+}
+
+static const pg_uuid_t *
+id_at(NullableDatum position)
+{
+	return position.isnull ? &first_id : DatumGetUUIDP(position.value);
+}
+
+/*
+ * search_version
+ *		The version for which a workspace is due now; NULL: for none.
+ */
+LoadedRollout *
+search_version(LoadedPackage *loaded, LoadedRollout *target,
+			   const LoadedInstallation *installation, const FleetRow *row)
+{
+	Workspace workspace = { .id = row->id.data, .live = row->live, .tier = row->tier };
+	Rollout	 *rollout;
+
+	package_need_rollouts(loaded, installation);
+	rollout = target ? &target->rollout :
+					   machine_wanted(&loaded->package, &installation->installation, &workspace, loaded->now);
+	if (rollout == NULL ||
+		machine_due(&loaded->package, rollout, &installation->installation, &workspace, loaded->now).answer != ANSWER_DUE)
+		return NULL;
+	return loaded_rollout(rollout);
+}
+
+/* The stages of a search can come to the same workspace; one stage does not. */
+static bool
+is_found_before(const Search *search, const FleetRow *row)
+{
+	for (int i = 0; i < search->found_before; i++)
+	{
+		if (compare_ids(&((FleetRow *) list_nth(search->found, i))->id, &row->id) == 0)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Versions can have budgets of their own: may one lease more of this one be granted,
+ * after all that were found?
+ */
+static bool
+has_budget(const Search *search, const LoadedRollout *rollout)
+{
+	return search->loaded->package.in_flight + list_length(search->found) < rollout->rollout.policy.max_in_flight;
+}
+
+/* Is the workspace due, with budget left?  Then it is found.  True: enough are found. */
+static bool
+look(Search *search, const FleetRow *row, const LoadedInstallation *installation)
+{
+	static const LoadedInstallation nothing = { .runs_since = { .isnull = true } };
+	MemoryContext					caller_context;
+	const LoadedRollout			   *rollout;
+	FleetRow					   *found;
+
+	search->looked++;
+	installation = installation ? package_settled(search->loaded, installation) : &nothing;
+	rollout = search_version(search->loaded, search->target, installation, row);
+	if (rollout == NULL || is_found_before(search, row))
+		return false;
+	if (!has_budget(search, rollout))
+	{
+		search->over_budget = true;
+		return false;
+	}
+	caller_context = MemoryContextSwitchTo(search->loaded->context);
+	found = palloc_object(FleetRow);
+	*found = *row;
+	search->found = lappend(search->found, found);
+	MemoryContextSwitchTo(caller_context);
+	search->looked = 0;
+	return --search->wanted <= 0;
+}
+
+static int64
+left_to_look(const Search *search)
+{
+	if (search->found == NIL)
+		return SWEEP_MAX - search->looked;
+	return SWEEP_ON + SWEEP_ON_PER_CLAIM * search->wanted - search->looked;
+}
+
+/*
+ * The installations of a page of workspaces, as an array in their order, NULL
+ * where there is none.
+ */
+static LoadedInstallation **
+installations_of_page(const Search *search, const List *page)
+{
+	const LoadedPackage *loaded = search->loaded;
+	int					 count = list_length(page);
+	LoadedInstallation **result = palloc0_array(LoadedInstallation *, count);
+	const FleetRow		*first = (const FleetRow *) linitial(page);
+	const FleetRow		*last = (const FleetRow *) llast(page);
+	int64				 at_most = RANGE_PER_WORKSPACE * count;
+	List				*between = installations_between(loaded->id, &first->id, &last->id, loaded->seen, at_most);
+	bool				 in_range = list_length(between) < at_most;
+	ListCell			*lc = list_head(between);
+
+	for (int i = 0; i < count; i++)
+	{
+		const FleetRow *row = (const FleetRow *) list_nth(page, i);
+
+		if (!in_range)
+		{
+			result[i] = installation_load(loaded->id, &row->id, loaded->seen);
+			continue;
+		}
+		while (lc != NULL && compare_ids(&((LoadedInstallation *) lfirst(lc))->workspace, &row->id) < 0)
+			lc = lnext(between, lc);
+		if (lc != NULL && compare_ids(&((LoadedInstallation *) lfirst(lc))->workspace, &row->id) == 0)
+			result[i] = (LoadedInstallation *) lfirst(lc);
+	}
+	return result;
+}
+
+/* How the walk through a page has ended. */
+typedef enum PageEnd
+{
+	PAGE_LOOKED_AT, /* all of it */
+	PAGE_ENOUGH,	/* enough are found */
+	PAGE_CAME_ROUND /* to where the walk has begun */
+} PageEnd;
+
+/*
+ * Look at the workspaces of a page, up to "stop" (NULL: to its end), and note in
+ * *position where to go on.
+ */
+static PageEnd
+look_at_page(Search *search, const List *page, const pg_uuid_t *stop, NullableDatum *position)
+{
+	LoadedInstallation **installations = installations_of_page(search, page);
+
+	for (int i = 0; i < list_length(page); i++)
+	{
+		const FleetRow *row = (const FleetRow *) list_nth(page, i);
+
+		if (stop != NULL && compare_ids(&row->id, stop) >= 0)
+		{
+			*position = position_at(search, &row->id);
+			return PAGE_CAME_ROUND;
+		}
+		if (look(search, row, installations[i]))
+		{
+			*position = position_after(search, &row->id);
+			return PAGE_ENOUGH;
+		}
+	}
+	*position = position_after(search, &((const FleetRow *) llast(page))->id);
+	return PAGE_LOOKED_AT;
+}
+
+/*
+ * Look at the live workspaces of a tier from a position on, until enough are
+ * found, or so many are looked at, or the walk has come round.  True: it has
+ * come round.
+ */
+static bool
+sweep_tier(Search *search, Tier tier, NullableDatum *position, int64 at_most)
+{
+	MemoryContext caller_context = CurrentMemoryContext;
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "update_tier page", ALLOCSET_DEFAULT_SIZES);
+	pg_uuid_t	  start = *id_at(*position);
+	bool		  turned = false;
+	bool		  came_round = false;
+	int			  page_size = Max(1, Min(search->wanted, SMALL_PAGE));
+	int64		  looked = 0;
+
+	search->found_before = list_length(search->found);
+	while (!came_round && search->wanted > 0 && left_to_look(search) > 0 && looked < at_most)
+	{
+		pg_uuid_t from = *id_at(*position);
+		PageEnd	  end = PAGE_LOOKED_AT;
+		List	 *page;
+		int		  count;
+
+		CHECK_FOR_INTERRUPTS();
+		MemoryContextReset(context);
+		MemoryContextSwitchTo(context);
+		page = fleet_page(search->table, tier, &from, page_size, false);
+		count = list_length(page);
+		if (count > 0)
+			end = look_at_page(search, page, turned ? &start : NULL, position);
+		MemoryContextSwitchTo(caller_context);
+
+		looked += count;
+		if (end == PAGE_CAME_ROUND)
+			came_round = true;
+		else if (end == PAGE_LOOKED_AT && (count < page_size || position->isnull))
+		{
+			/* The end of the fleet: go on at its beginning. */
+			*position = NO_DATUM;
+			came_round = turned || compare_ids(&start, &first_id) == 0;
+			turned = true;
+		}
+		page_size = looked < SMALL_PAGE ? SMALL_PAGE : LARGE_PAGE;
+	}
+	MemoryContextDelete(context);
+	return came_round;
+}
+
+/* For looking rows up by id: an array of them, sorted. */
+static int
+compare_rows(const void *a, const void *b)
+{
+	return compare_ids(&(*(FleetRow *const *) a)->id, &(*(FleetRow *const *) b)->id);
+}
+
+static FleetRow **
+sorted_rows(const List *rows)
+{
+	FleetRow **sorted = palloc_array(FleetRow *, list_length(rows) + 1);
+	int		   count = 0;
+	ListCell  *lc;
+
+	foreach(lc, rows)
+		sorted[count++] = (FleetRow *) lfirst(lc);
+	qsort(sorted, count, sizeof(FleetRow *), compare_rows);
+	return sorted;
+}
+
+static FleetRow *
+row_of_id(FleetRow **sorted, int count, const pg_uuid_t *id)
+{
+	FleetRow   key = { .id = *id };
+	FleetRow  *at = &key;
+	FleetRow **row = bsearch(&at, sorted, count, sizeof(FleetRow *), compare_rows);
+
+	return row ? *row : NULL;
+}
+
+/* Look at the workspaces of these installations.  True: enough are found. */
+static bool
+look_at_handed(Search *search, const List *handed)
+{
+	int		   count = list_length(handed);
+	Datum	  *ids = palloc_array(Datum, count + 1);
+	List	  *rows;
+	FleetRow **sorted;
+
+	if (count == 0)
+		return false;
+	for (int i = 0; i < count; i++)
+		ids[i] = UUIDPGetDatum(&((LoadedInstallation *) list_nth(handed, i))->workspace);
+	rows = workspaces_look(search->table, ids, count, false);
+	sorted = sorted_rows(rows);
+	for (int i = 0; i < count; i++)
+	{
+		const LoadedInstallation *installation = (const LoadedInstallation *) list_nth(handed, i);
+		const FleetRow			 *row = row_of_id(sorted, list_length(rows), &installation->workspace);
+
+		if (row != NULL && look(search, row, installation))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Workspaces that were handed a version which has ended since, and is newer than
+ * what is open: they go back.
+ */
+static void
+search_rollbacks(Search *search)
+{
+	LoadedPackage *loaded = search->loaded;
+	const Rollout *open = search->target ? &search->target->rollout : machine_promoted(&loaded->package);
+	pg_uuid_t	   from = *id_at(search->sweep.rollback_position);
+	ListCell	  *lc;
+
+	if (open == NULL)
+		return;
+	search->found_before = list_length(search->found);
+	search->sweep.rollback_position = NO_DATUM;
+	foreach(lc, package_ended_since(loaded, open->ordinal))
+	{
+		const LoadedRollout *ended = (const LoadedRollout *) lfirst(lc);
+		List				*handed;
+
+		if (!machine_may_go_back(&loaded->package, &ended->rollout, open))
+			continue;
+		handed = installations_of_rollout(ended->rollout.id, &from, loaded->seen, LARGE_PAGE);
+		if (look_at_handed(search, handed))
+			return;
+		/* Those that are not due stay where they are: next time look after them. */
+		if (list_length(handed) == LARGE_PAGE)
+			search->sweep.rollback_position = position_after(search, &((LoadedInstallation *) llast(handed))->workspace);
+	}
+}
+
+/* Can any workspace of this tier be due, as far as the phases go? */
+static bool
+may_be_open(const Search *search, Tier tier)
+{
+	const Package *package = &search->loaded->package;
+
+	if (search->target != NULL)
+	{
+		Phase phase = machine_phase(package, &search->target->rollout);
+
+		if (tier == TIER_PRODUCTION)
+			return search->target->rollout.phase == PHASE_PROMOTED;
+		return phase == PHASE_CANARY || phase == PHASE_SOAKING || phase == PHASE_PROMOTED;
+	}
+	return machine_promoted(package) != NULL || (tier == TIER_CANARY && machine_running(package) != NULL);
+}
+
+/* Does a walk through the fleet, which may turn at its end, come past a place? */
+static bool
+passes(const pg_uuid_t *from, const pg_uuid_t *to, const pg_uuid_t *place)
+{
+	bool after = compare_ids(place, from) > 0;
+	bool before = compare_ids(place, to) <= 0;
+
+	return compare_ids(from, to) < 0 ? after && before : after || before;
+}
+
+/*
+ * Note how far a search that has found nobody has come through production, where
+ * it takes more than one call to come round.
+ */
+static void
+note_quiet(Search *search, const pg_uuid_t *from, bool came_round)
+{
+	Sweep *sweep = &search->sweep;
+
+	if (search->found != NIL || search->over_budget)
+		sweep->quiet_from = NO_DATUM;
+	else if (came_round ||
+			 (!sweep->quiet_from.isnull &&
+			  passes(from, id_at(sweep->production_position), id_at(sweep->quiet_from))))
+	{
+		search->came_round = true;
+		sweep->quiet_from = NO_DATUM;
+	}
+	else if (sweep->quiet_from.isnull)
+		sweep->quiet_from = position_at(search, from);
+}
+
+/*
+ * search_fleet
+ *		Find workspaces that are due, in the order in which they are to be claimed.
+ */
+void
+search_fleet(Search *search)
+{
+	bool canaries = may_be_open(search, TIER_CANARY);
+	bool production = may_be_open(search, TIER_PRODUCTION);
+	bool all_canaries = !canaries;
+
+	if (search->wanted <= 0 || machine_is_frozen(&search->loaded->package))
+		return;
+	if (canaries)
+		all_canaries = sweep_tier(search, TIER_CANARY, &search->sweep.canary_position,
+								  production ? GLANCE : SWEEP_MAX);
+	if (search->wanted > 0)
+		search_rollbacks(search);
+	if (production && search->wanted > 0)
+	{
+		pg_uuid_t from = *id_at(search->sweep.production_position);
+
+		search->looked = 0;
+		note_quiet(search, &from,
+				   sweep_tier(search, TIER_PRODUCTION, &search->sweep.production_position, SWEEP_MAX));
+	}
+	if (search->found == NIL && !all_canaries)
+	{
+		search->looked = 0;
+		all_canaries = sweep_tier(search, TIER_CANARY, &search->sweep.canary_position, SWEEP_MAX);
+	}
+	search->came_round = search->found == NIL && !search->over_budget && all_canaries && (search->came_round || !production);
+}
+
+/*
+ * search_candidates
+ *		Of these workspaces those that are due, in their order.
+ */
+void
+search_candidates(Search *search, const Datum *candidates, int count)
+{
+	List	  *rows;
+	FleetRow **sorted;
+
+	if (search->wanted <= 0 || count == 0 || machine_is_frozen(&search->loaded->package))
+		return;
+	rows = workspaces_look(search->table, candidates, count, false);
+	sorted = sorted_rows(rows);
+	for (int i = 0; i < count; i++)
+	{
+		const pg_uuid_t *id = DatumGetUUIDP(candidates[i]);
+		const FleetRow	*row = row_of_id(sorted, list_length(rows), id);
+
+		CHECK_FOR_INTERRUPTS();
+		if (row != NULL &&
+			look(search, row, installation_load(search->loaded->id, id, search->loaded->seen)))
+			return;
+	}
+}

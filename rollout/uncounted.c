@@ -1,0 +1,136 @@
+/*-------------------------------------------------------------------------
+ *
+ * rollout/uncounted.c
+ *	  Reports that are counted later, row by row.
+ *
+ * Such a report locks nothing but its own installation.  A transaction that
+ * locks the package counts those that it sees committed, and deletes their rows.
+ * A lease counts in the budget until its report is counted, so there are never
+ * more of them than leases that the budget allows.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/stratnum.h"
+#include "catalog/pg_type.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/timestamp.h"
+
+#include "fleet/tier_domain.h"
+#include "rollout/uncounted.h"
+#include "server/statement.h"
+#include "server/values.h"
+
+enum
+{
+	UNCOUNTED_package_id,
+	UNCOUNTED_rollout,
+	UNCOUNTED_run,
+	UNCOUNTED_tier,
+	UNCOUNTED_succeeded,
+	UNCOUNTED_at,
+	UNCOUNTED_COLUMNS
+};
+
+static const TableColumn uncounted_columns[UNCOUNTED_COLUMNS] = {
+	[UNCOUNTED_package_id] = { "package_id", INT8OID },
+	[UNCOUNTED_rollout] = { "rollout", INT8OID },
+	[UNCOUNTED_run] = { "run", INT4OID },
+	[UNCOUNTED_tier] = { "tier", TEXTOID },
+	[UNCOUNTED_succeeded] = { "succeeded", BOOLOID },
+	[UNCOUNTED_at] = { "at", TIMESTAMPTZOID },
+};
+
+static OwnTable table = {
+	.name = "uncounted",
+	.count = UNCOUNTED_COLUMNS,
+	.columns = uncounted_columns,
+};
+
+static TableIndex by_package = {
+	.table = &table,
+	.name = "uncounted_package",
+	.nkeys = 1,
+	.keys = { { UNCOUNTED_package_id, BTEqualStrategyNumber, F_INT8EQ } },
+};
+
+static Statement delete_rows = {
+	.text = "DELETE FROM update_tier.uncounted WHERE ctid OPERATOR(pg_catalog.=) ANY ($1)",
+	.nargs = 1,
+	.argtypes = { TIDARRAYOID },
+	.role = AS_EXTENSION,
+};
+
+static int
+compare_moments(const ListCell *a, const ListCell *b)
+{
+	const Uncounted *first = &((LoadedUncounted *) lfirst(a))->uncounted;
+	const Uncounted *second = &((LoadedUncounted *) lfirst(b))->uncounted;
+
+	return first->at < second->at ? -1 : first->at > second->at ? 1 :
+																  0;
+}
+
+/* uncounted_load: those of a package, oldest first, as a list of LoadedUncounted. */
+List *
+uncounted_load(int64 package_id, Seen seen)
+{
+	NullableDatum key = int64_value(package_id);
+	List		 *result = NIL;
+	ListCell	 *lc;
+
+	foreach(lc, table_rows(&by_package, &key, seen, ALL_ROWS))
+	{
+		TableRow		*row = (TableRow *) lfirst(lc);
+		LoadedUncounted *loaded = palloc_object(LoadedUncounted);
+
+		loaded->row = row;
+		loaded->uncounted = (Uncounted){
+			.rollout = DatumGetInt64(row->column[UNCOUNTED_rollout].value),
+			.run = DatumGetInt32(row->column[UNCOUNTED_run].value),
+			.tier = tier_from_text(row->column[UNCOUNTED_tier].value),
+			.succeeded = DatumGetBool(row->column[UNCOUNTED_succeeded].value),
+			.at = DatumGetTimestampTz(row->column[UNCOUNTED_at].value),
+		};
+		result = lappend(result, loaded);
+	}
+	list_sort(result, compare_moments);
+	return result;
+}
+
+/* uncounted_insert: one more. */
+void
+uncounted_insert(int64 package_id, const Uncounted *uncounted)
+{
+	TableRow *row = table_new_row(&table);
+
+	row->column[UNCOUNTED_package_id] = int64_value(package_id);
+	row->column[UNCOUNTED_rollout] = int64_value(uncounted->rollout);
+	row->column[UNCOUNTED_run] = int32_value(uncounted->run);
+	row->column[UNCOUNTED_tier] = text_value(tier_names[uncounted->tier]);
+	row->column[UNCOUNTED_succeeded] = bool_value(uncounted->succeeded);
+	row->column[UNCOUNTED_at] = moment_value(uncounted->at);
+	table_insert(&table, list_make1(row));
+}
+
+/* uncounted_delete: these have been counted. */
+void
+uncounted_delete(List *counted)
+{
+	int			  count = list_length(counted);
+	Datum		 *places = palloc_array(Datum, count + 1);
+	NullableDatum arg;
+
+	if (count == 0)
+		return;
+	for (int i = 0; i < count; i++)
+		places[i] = PointerGetDatum(&((LoadedUncounted *) list_nth(counted, i))->row->tid);
+	arg = (NullableDatum){
+		.value = PointerGetDatum(construct_array(places, count, TIDOID, sizeof(ItemPointerData), false, TYPALIGN_SHORT))
+	};
+	if (statement_run(&delete_rows, NULL, &arg, NULL) != count)
+		elog(ERROR, "reports that were counted are gone");
+}
