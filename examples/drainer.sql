@@ -1,23 +1,31 @@
--- An application with its own queue, and the gate in it.
+-- An application with a queue of its own, and update_tier in it.
 --
--- The queue is that of a workspace server: a sweeper puts a row there for each
--- workspace whose plugin is behind, a drainer applies the oldest 25.  Run it in
--- an empty database, as a superuser:
+-- The tables are those of a workspace server.  A sweeper finds new versions and
+-- fills the queue, a drainer works it off with at most 25 restarts a tick, and
+-- each workspace reports later what it has installed.  Run it in an empty
+-- database, as a superuser:
 --
 --     createdb drainer && psql -d drainer -f examples/drainer.sql
 --
--- It sets the stage with 25 rows of customers that are older than the one row
--- of a canary.  The canary must be served, and nobody else.
+-- What is there to copy ends where "A day of this platform" begins.
 
 CREATE TABLE workspaces (
     id     uuid PRIMARY KEY,
     name   text NOT NULL,
     status text NOT NULL DEFAULT 'online');
+CREATE TABLE workspace_plugins (
+    workspace_id  uuid NOT NULL REFERENCES workspaces (id) ON DELETE CASCADE,
+    plugin_name   text NOT NULL,
+    source_raw    text NOT NULL,
+    tracked_ref   text NOT NULL DEFAULT 'none',
+    installed_sha text,
+    PRIMARY KEY (workspace_id, plugin_name));
 CREATE TABLE plugin_update_queue (
     id           uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     workspace_id uuid NOT NULL REFERENCES workspaces (id) ON DELETE CASCADE,
     plugin_name  text NOT NULL,
     tracked_ref  text NOT NULL,
+    current_sha  text,
     latest_sha   text NOT NULL,
     status       text NOT NULL DEFAULT 'pending'
                  CHECK (status IN ('pending', 'applied', 'dismissed')),
@@ -25,87 +33,219 @@ CREATE TABLE plugin_update_queue (
 CREATE UNIQUE INDEX ON plugin_update_queue (workspace_id, plugin_name) WHERE status = 'pending';
 CREATE INDEX ON plugin_update_queue (created_at) WHERE status = 'pending';
 
-INSERT INTO workspaces (id, name)
-SELECT ('00000000-0000-4000-8000-' || lpad(n::text, 12, '0'))::uuid,
-       CASE n WHEN 26 THEN 'our own' ELSE 'customer ' || n END
-  FROM generate_series(1, 26) AS n;
-
 CREATE EXTENSION update_tier;
 SELECT update_tier.attach('workspaces', live_when => $$status <> 'removed'$$);
-SELECT set_update_tier(id, 'canary') FROM workspaces WHERE name = 'our own';
 
-INSERT INTO plugin_update_queue (workspace_id, plugin_name, tracked_ref, latest_sha, created_at)
-SELECT id, 'search', 'main', 'c0ffee', timestamptz '2026-01-01' + row_number() OVER (ORDER BY id) * interval '1 minute'
-  FROM workspaces;
-
--- Deliver the bytes to a workspace, and return the hash of what is installed
--- there now.  Yours fetches, delivers and restarts; this one remembers.
-CREATE TABLE delivered (n serial, workspace_id uuid, sha text);
-CREATE FUNCTION apply_update(workspace uuid, plugin text, sha text) RETURNS text LANGUAGE sql AS $$
-    INSERT INTO delivered (workspace_id, sha) VALUES (workspace, sha) RETURNING delivered.sha
+-- A package is what versions replace one another in: a source at a ref.  It is
+-- not a plugin's name, which two sources can have in common.
+CREATE FUNCTION package_of(source_raw text, tracked_ref text) RETURNS text IMMUTABLE LANGUAGE sql AS $$
+    SELECT split_part(source_raw, '#', 1) || '#' || tracked_ref
 $$;
+
+CREATE VIEW pending AS
+SELECT package_of(p.source_raw, p.tracked_ref) AS package, w.id AS workspace, w.update_tier AS tier,
+       min(q.created_at) AS created_at
+  FROM plugin_update_queue AS q
+  JOIN workspace_plugins AS p USING (workspace_id, plugin_name)
+  JOIN workspaces AS w ON w.id = q.workspace_id
+ WHERE q.status = 'pending'
+ GROUP BY 1, 2;
+
+-- When the extension comes to a fleet that runs something already: that is the
+-- version to go back to, and no workspace needs a restart for it.
+CREATE FUNCTION adopt(package text, version text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM update_tier.start(package, version);
+    PERFORM update_tier.observe(package, version, p.workspace_id)
+       FROM workspace_plugins AS p
+      WHERE package_of(p.source_raw, p.tracked_ref) = package AND p.installed_sha = version;
+    PERFORM update_tier.promote(package, version, 'the fleet runs it already');
+END $$;
+
+-- The sweeper has found the hash that a package's ref points at.
+CREATE FUNCTION sweep(package text, tip text) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    target text := tip;
+BEGIN
+    -- This registers a version.  Of one that is known already it tells the
+    -- phase.  An operator has aborted this one: go back to the promoted one,
+    -- though the ref still points elsewhere.
+    IF update_tier.start(package, tip) = 'aborted' THEN
+        target := update_tier.promoted_version(package);
+    END IF;
+
+    -- The row of a workspace that is held waits under its old hash.  DO NOTHING
+    -- would leave it there: a bad version would keep the place of its fix.
+    INSERT INTO plugin_update_queue AS q (workspace_id, plugin_name, tracked_ref, current_sha, latest_sha)
+    SELECT p.workspace_id, p.plugin_name, p.tracked_ref, p.installed_sha, target
+      FROM workspace_plugins AS p
+     WHERE package_of(p.source_raw, p.tracked_ref) = package
+       AND p.installed_sha IS DISTINCT FROM target AND target IS NOT NULL
+    ON CONFLICT (workspace_id, plugin_name) WHERE status = 'pending'
+    DO UPDATE SET latest_sha = excluded.latest_sha, tracked_ref = excluded.tracked_ref
+     WHERE (q.latest_sha, q.tracked_ref) <> (excluded.latest_sha, excluded.tracked_ref);
+
+    -- The drift of these has gone: they have it, or follow something else now.
+    UPDATE plugin_update_queue AS q SET status = 'dismissed'
+      FROM workspace_plugins AS p
+     WHERE q.status = 'pending' AND (q.workspace_id, q.plugin_name) = (p.workspace_id, p.plugin_name)
+       AND (p.tracked_ref = 'none' OR package_of(p.source_raw, p.tracked_ref) = package AND p.installed_sha = target);
+END $$;
+
+-- Deliver a version to a workspace.  Yours fetches, delivers and restarts; this
+-- one notes that it would.  It tells
+--   succeeded  with what is installed now, if that is known at once,
+--   skipped    if nothing was applied, as the workspace is offline,
+--   NULL       if the restart is on its way: an install report will tell,
+-- and raises an error when something went wrong.
+CREATE TABLE delivered (n serial, workspace_id uuid, version text);
+CREATE FUNCTION deliver(workspace uuid, package text, version text, OUT outcome text, OUT installed text)
+LANGUAGE plpgsql AS $$
+BEGIN
+    IF (SELECT status FROM workspaces WHERE id = workspace) = 'offline' THEN
+        outcome := 'skipped';
+    ELSE
+        INSERT INTO delivered (workspace_id, version) VALUES (workspace, version);
+    END IF;
+END $$;
+
+-- A workspace has a version now, whoever brought it there.
+CREATE FUNCTION has_installed(workspace uuid, package text, version text) RETURNS void LANGUAGE sql AS $$
+    UPDATE workspace_plugins SET installed_sha = version
+     WHERE workspace_id = workspace AND package_of(source_raw, tracked_ref) = package;
+    UPDATE plugin_update_queue AS q SET status = 'applied'
+      FROM workspace_plugins AS p
+     WHERE q.status = 'pending' AND q.workspace_id = workspace AND q.latest_sha = version
+       AND (q.workspace_id, q.plugin_name) = (p.workspace_id, p.plugin_name)
+       AND package_of(p.source_raw, p.tracked_ref) = package;
+$$;
+
+-- The handler of install reports, which has no token.  It ends the lease of the
+-- drainer, if that delivered this version, and is evidence in any case.  A
+-- workspace that does not come up well reports 'failed'.
+CREATE FUNCTION install_report(workspace uuid, package text, version text, outcome text DEFAULT 'succeeded')
+RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM has_installed(workspace, package, version);
+    RETURN update_tier.observe(package, version, workspace, outcome);
+END $$;
 
 -- One tick of the drainer.
 --
--- The package is what versions replace one another in: the plugin at the ref
--- it tracks.  The gate stands in the WHERE, before the LIMIT: a gate behind it
--- would look at the 25 oldest rows, find all of them held, and never come to
--- the canary's.
---
--- The claim is committed before anything is applied, so that a second drainer,
--- or the endpoint, or the next tick after a crash, finds the workspace leased.
-CREATE PROCEDURE drain() LANGUAGE plpgsql AS $$
+-- All workspaces that wait are candidates, and not the 25 oldest of them: those
+-- may all be held, and hide the one that may go.  claim_batch picks those that
+-- are due, in the order given, and says which version each should have.  That
+-- need not be the newest one, which the row names: while that soaks, production
+-- gets the one before.  Canaries come first ("canary" sorts before "production"):
+-- the next version need not wait until the last one has reached everybody.
+CREATE PROCEDURE drain(budget integer DEFAULT 25) LANGUAGE plpgsql AS $$
 DECLARE
-    due       uuid[];
-    q         plugin_update_queue;
-    package   text;
-    token     bigint;
+    wait      record;
+    claim     record;
+    outcome   text;
     installed text;
+    detail    text;
 BEGIN
-    due := ARRAY(
-        SELECT d.id FROM plugin_update_queue AS d
-         WHERE d.status = 'pending'
-           AND update_tier.allows(d.plugin_name || '@' || d.tracked_ref, d.latest_sha, d.workspace_id)
-         ORDER BY d.created_at LIMIT 25 FOR UPDATE SKIP LOCKED);
-    COMMIT;
-
-    FOREACH q.id IN ARRAY due LOOP
-        SELECT * INTO q FROM plugin_update_queue AS d WHERE d.id = q.id AND d.status = 'pending';
-        CONTINUE WHEN NOT FOUND;
-        package := q.plugin_name || '@' || q.tracked_ref;
-
-        token := update_tier.claim(package, q.latest_sha, q.workspace_id);
-        COMMIT;
-        CONTINUE WHEN token IS NULL;        -- somebody else has it, or the budget is spent
-
-        BEGIN
-            installed := apply_update(q.workspace_id, q.plugin_name, q.latest_sha);
-        EXCEPTION WHEN OTHERS THEN
-            -- Nobody knows how far it came.  The row stays pending; after
-            -- max_attempts of these the rollout takes it for a failure.
-            PERFORM update_tier.report(token, 'error', detail => SQLERRM);
-            CONTINUE;
-        END;
-
-        -- The row is applied only if the new bytes have arrived.
-        PERFORM update_tier.report(token, 'succeeded', installed);
-        UPDATE plugin_update_queue SET status = 'applied' WHERE id = q.id AND installed = q.latest_sha;
-        COMMIT;
+    FOR wait IN
+        SELECT package, array_agg(workspace ORDER BY tier, created_at, workspace) AS candidates
+          FROM pending GROUP BY package ORDER BY min(created_at)
+    LOOP
+        WHILE budget > 0 LOOP
+            FOR claim IN
+                SELECT c.workspace, c.version, c.token
+                  FROM update_tier.claim_batch(wait.package, NULL, budget, wait.candidates) AS c
+            LOOP
+                -- Before anything is applied: only what is committed keeps other
+                -- drainers away, and outlives a crash of this one.
+                COMMIT;
+                wait.candidates := array_remove(wait.candidates, claim.workspace);
+                BEGIN
+                    detail := NULL;
+                    SELECT d.outcome, d.installed INTO outcome, installed
+                      FROM deliver(claim.workspace, wait.package, claim.version) AS d;
+                EXCEPTION WHEN OTHERS THEN
+                    -- Nobody knows how far it came.
+                    SELECT 'error', NULL, SQLERRM INTO outcome, installed, detail;
+                END;
+                IF outcome IS NOT NULL THEN
+                    PERFORM update_tier.report(claim.token, outcome, installed, detail);
+                    -- What arrived counts, and not what was sent.
+                    IF installed IS NOT NULL THEN
+                        PERFORM has_installed(claim.workspace, wait.package, installed);
+                    END IF;
+                END IF;
+                -- A workspace that is offline has cost no restart.
+                IF outcome IS DISTINCT FROM 'skipped' THEN
+                    budget := budget - 1;
+                END IF;
+            END LOOP;
+            -- Also when nothing was due: the lock on the package is held until then.
+            COMMIT;
+            EXIT WHEN NOT FOUND;
+        END LOOP;
     END LOOP;
 END $$;
 
--- The first tick: of 26 rows the canary's, which is the youngest.
-CALL drain();
-SELECT w.name, d.sha FROM delivered AS d JOIN workspaces AS w ON w.id = d.workspace_id ORDER BY d.n;
-SELECT package, version, phase, canary_succeeded, waits_for FROM update_tier.status;
+-- POST /admin/plugin-updates/:id/apply claims in the same way, one workspace, so
+-- that it and the drainer never apply at once.  No row: explain tells why.
+--
+--   SELECT version, token FROM update_tier.claim_batch(package, NULL, 1, ARRAY[workspace]);
+--   SELECT update_tier.explain(package, version, workspace);
 
--- The second: nothing, for the version soaks.
+
+-- A day of this platform: 25 customers and a workspace of our own, which is the
+-- canary.  One customer is offline.
+INSERT INTO workspaces (id, name, status)
+SELECT ('00000000-0000-4000-8000-' || lpad(n::text, 12, '0'))::uuid,
+       CASE n WHEN 26 THEN 'our own' ELSE 'customer ' || n END,
+       CASE n WHEN 25 THEN 'offline' ELSE 'online' END
+  FROM generate_series(1, 26) AS n;
+INSERT INTO workspace_plugins (workspace_id, plugin_name, source_raw, tracked_ref, installed_sha)
+SELECT id, 'search', 'github://acme/search#main', 'main', 'a11ce' FROM workspaces;
+SELECT set_update_tier(id, 'canary') FROM workspaces WHERE name = 'our own';
+SELECT adopt('github://acme/search#main', 'a11ce');
+
+-- A new version.  All 26 wait, and the canary's row is the youngest.
+SELECT sweep('github://acme/search#main', 'c0ffee');
+UPDATE plugin_update_queue SET created_at = created_at - interval '1 hour'
+ WHERE workspace_id IN (SELECT production_workspaces());
+
+-- The first tick serves the canary, and nobody else.
+CALL drain();
+SELECT w.name, d.version FROM delivered AS d JOIN workspaces AS w ON w.id = d.workspace_id ORDER BY d.n;
+SELECT version, phase, canary_succeeded, waits_for FROM update_tier.status ORDER BY phase;
+
+-- The canary reports that it runs the version.  Then nothing is due: it soaks.
+SELECT install_report(workspace_id, 'github://acme/search#main', version) FROM delivered;
 CALL drain();
 SELECT count(*) AS delivered FROM delivered;
-SELECT q.status, count(*) FROM plugin_update_queue AS q GROUP BY 1 ORDER BY 1;
+SELECT status, count(*) FROM plugin_update_queue GROUP BY 1 ORDER BY 1;
 
--- An operator has seen enough.  (Otherwise it takes a day, and nobody.)
-SELECT update_tier.promote('search@main', 'c0ffee', 'seen enough');
+-- An operator has seen enough.  (Otherwise it takes a day, and nobody.)  The
+-- customer who is offline is skipped, and waits.
+SELECT update_tier.promote('github://acme/search#main', 'c0ffee', 'seen enough');
 CALL drain();
-SELECT q.status, count(*) FROM plugin_update_queue AS q GROUP BY 1 ORDER BY 1;
-SELECT package, version, phase, canary_succeeded, production_succeeded FROM update_tier.status;
+SELECT count(*) AS delivered FROM delivered;
+SELECT DISTINCT install_report(workspace_id, 'github://acme/search#main', version) FROM delivered;
+SELECT status, count(*) FROM plugin_update_queue GROUP BY 1 ORDER BY 1;
+SELECT w.name, i.version AS runs, i.attempted_version, i.state
+  FROM update_tier.installed AS i JOIN workspaces AS w ON w.id = i.workspace
+ WHERE i.state <> 'succeeded' ORDER BY 1;
+
+-- The next version is bad.  The canary tells, and the version is halted.  The
+-- author takes it back, without a new one: so it is aborted.  (A workspace that
+-- failed is due again after five minutes, for which nobody waits here.)
+SELECT update_tier.set_policy(retry_delay => '0');
+SELECT sweep('github://acme/search#main', 'deadbeef');
+CALL drain();
+SELECT install_report(workspace_id, 'github://acme/search#main', version, 'failed')
+  FROM delivered WHERE version = 'deadbeef';
+SELECT update_tier.abort('github://acme/search#main', 'deadbeef', 'search finds nothing');
+
+-- The sweeper, which finds the ref where it was, fills the queue with the way
+-- back: for the canary.  What waited for the bad version is dismissed.
+SELECT sweep('github://acme/search#main', 'deadbeef');
+CALL drain();
+SELECT w.name, d.version FROM delivered AS d JOIN workspaces AS w ON w.id = d.workspace_id
+ ORDER BY d.n DESC LIMIT 1;
+SELECT status, latest_sha, count(*) FROM plugin_update_queue GROUP BY 1, 2 ORDER BY 1, 2;

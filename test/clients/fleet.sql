@@ -18,6 +18,7 @@ UPDATE workspaces SET update_tier = 'canary' WHERE name IN ('workspace 1', 'work
 -- Two canaries have to succeed, and nobody here waits for a soak.
 SELECT update_tier.set_policy('search', soak => '0', min_successes => 2);
 
--- Who lists and flips.
+-- The application lists tiers and changes them.
 CREATE ROLE application LOGIN;
 GRANT SELECT (id, status, update_tier), UPDATE (update_tier) ON workspaces TO application;
+\ir ../later.sql

@@ -4,15 +4,11 @@
 -- The second workspace became a canary, and no typo was stored.
 SELECT name, update_tier FROM workspaces ORDER BY name;
 
--- v7 reached everybody, the last one at the second attempt.  v8 was halted by
--- the first canary, and the other one's lease is left to run out.  Of v9 there
--- is the one claim that was neither refused nor rolled back.
-SELECT r.version, s.phase, w.name, e.tier, e.attempt, e.state, e.installed_version AS installed
-  FROM update_tier.rollout AS r
-  JOIN update_tier.status AS s USING (package, version)
-  JOIN update_tier.execution AS e ON e.rollout = r.id
-  JOIN workspaces AS w ON w.id = e.workspace
- ORDER BY 1, 3;
+-- v7 reached everybody: 4 was offline at first, and 5 did not answer.  v8 was halted by
+-- the first canary.  v9 reached one canary; on the other one something else arrived.
+SELECT version, phase, canary_succeeded, canary_failed FROM update_tier.status ORDER BY 1;
+SELECT w.name, i.version AS runs, i.attempted_version AS attempted, i.attempt, i.state, i.detail
+  FROM update_tier.installed AS i JOIN workspaces AS w ON w.id = i.workspace ORDER BY 1;
 
--- Nobody but the applier did that.
-SELECT DISTINCT actor FROM update_tier.event WHERE version IS NOT NULL;
+-- The applier did that.
+SELECT kind, version, actor FROM update_tier.event WHERE kind IN ('started', 'failed') ORDER BY id;
