@@ -8,9 +8,9 @@ SELECT count(*) FROM generate_series(0, 99) AS n, LATERAL update_tier.claim_batc
 VACUUM ANALYZE update_tier.package, update_tier.rollout, update_tier.installation, update_tier.event;
 SELECT compare(:turns * 3, false, 'status few', 'SELECT count(*), min(waits_for) FROM update_tier.status');
 INSERT INTO update_tier.installation (package_id, workspace, rollout, run, ordinal, attempt, token, state, tier, lease_until, retry_at,
-                                      evidence, evidence_tier, resumed, runs, runs_ordinal, runs_since, changed_at)
+                                      evidence, evidence_tier, resumed, runs, runs_ordinal, runs_well, runs_since, changed_at)
 SELECT p.id, gen_random_uuid(), r.id, r.run, r.ordinal, 1, nextval('update_tier.installation_token'), 'succeeded', 'production', now(), '-infinity',
-       'succeeded', 'production', 0, r.id, r.ordinal, now(),
+       'succeeded', 'production', 0, r.id, r.ordinal, true, now(),
        CASE WHEN n <= 10000 THEN now() - interval '1 day' ELSE now() END
   FROM update_tier.package AS p
   JOIN (SELECT DISTINCT ON (package) * FROM update_tier.rollout WHERE package <> 'c' ORDER BY package, ordinal DESC) AS r ON r.package = p.name,

@@ -6,9 +6,9 @@ DECLARE
     last uuid := (SELECT id FROM workspaces ORDER BY id OFFSET (SELECT count(*) * share FROM workspaces)::bigint LIMIT 1);
 BEGIN
     INSERT INTO update_tier.installation (package_id, workspace, rollout, run, ordinal, attempt, token, state, tier, lease_until, retry_at,
-                                          evidence, evidence_tier, resumed, runs, runs_ordinal, runs_since, changed_at)
+                                          evidence, evidence_tier, resumed, runs, runs_ordinal, runs_well, runs_since, changed_at)
     SELECT (SELECT id FROM update_tier.package WHERE name = p), id, r.id, r.run, r.ordinal, 1, nextval('update_tier.installation_token'),
-           'succeeded', update_tier, now(), '-infinity', 'succeeded', update_tier, 0, r.id, r.ordinal, now(), now()
+           'succeeded', update_tier, now(), '-infinity', 'succeeded', update_tier, 0, r.id, r.ordinal, true, now(), now()
       FROM workspaces WHERE id < last OR update_tier = 'canary';
     UPDATE update_tier.rollout SET production_position = last,
            canary_succeeded = (SELECT count(*) FROM update_tier.installation WHERE rollout = r.id AND tier = 'canary'),

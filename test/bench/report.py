@@ -69,7 +69,7 @@ for what, ours, theirs, ratio, target, more, met in table:
     print(f"{what:58}{ratio:8.3f}{('≥' if more else '≤') + format(target, '.3g'):>10}{' ' if met else '!'}  {ours}; {theirs}")
 for what, value in absolute:
     print(f"{what:58}{value}")
-if mode == "quick":
+if mode != "full":
     print("\nThe targets are those of a full run: some depend on its sizes.")
 
 if mode == "full":
