@@ -367,6 +367,44 @@ remember_held(const LoadedPackage *loaded)
 	MemoryContextSwitchTo(caller_context);
 }
 
+/* The row of the package that is remembered; NULL: none is, or it is not there. */
+static TableRow *
+held_row(void)
+{
+	TableRow *row;
+
+	if (held.name == NULL || held.package_generation != package_row_generation())
+		return NULL;
+	row = package_row_at(&held.tid);
+	return row != NULL && DatumGetInt64(row->column[PACKAGE_id].value) == held.id ? row : NULL;
+}
+
+/* The row of the package of this name, which need not be locked; NULL: there is none. */
+static TableRow *
+row_of_name(const char *name)
+{
+	TableRow *row = held.name != NULL && strcmp(held.name, name) == 0 ? held_row() : NULL;
+
+	return row ? row : package_row(name, SEEN_NOW);
+}
+
+/*
+ * package_name_of
+ *		The name of the package with this id, and its stamp; NULL: there is none.
+ */
+char *
+package_name_of(int64 id, TimestampTz *stamp)
+{
+	TableRow *row = held.name != NULL && held.id == id ? held_row() : NULL;
+
+	if (row == NULL)
+		row = package_row_of_id(id);
+	if (row == NULL)
+		return NULL;
+	*stamp = DatumGetTimestampTz(row->column[PACKAGE_stamp].value);
+	return TextDatumGetCString(row->column[PACKAGE_name].value);
+}
+
 /* Load the package from where its rows are remembered to be; false: they are not. */
 static bool
 load_held(LoadedPackage *loaded)
@@ -374,12 +412,11 @@ load_held(LoadedPackage *loaded)
 	LoadedRollout **found;
 
 	if (held.name == NULL || strcmp(held.name, loaded->name) != 0 || !loaded->locked ||
-		held.package_generation != package_row_generation() ||
 		held.rollout_generation != rollout_generation())
 		return false;
 	found = palloc_array(LoadedRollout *, held.count + 1);
-	loaded->row = package_row_at(&held.tid);
-	if (loaded->row == NULL || DatumGetInt64(loaded->row->column[PACKAGE_id].value) != held.id)
+	loaded->row = held_row();
+	if (loaded->row == NULL)
 		return false;
 	for (int i = 0; i < held.count; i++)
 	{
@@ -677,7 +714,7 @@ package_next_moment(LoadedPackage *loaded)
 static void
 wait_for_report(const char *name, const pg_uuid_t *workspace)
 {
-	TableRow		   *row = package_row(name, SEEN_NOW);
+	TableRow		   *row = row_of_name(name);
 	LoadedInstallation *installation = row == NULL ? NULL :
 													 installation_load(DatumGetInt64(row->column[PACKAGE_id].value), workspace, SEEN_NOW);
 

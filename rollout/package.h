@@ -69,6 +69,7 @@ typedef struct PhaseNote
 /* For package_lock_for(): whatever attempt the workspace has. */
 #define ANY_ATTEMPT (-1)
 
+extern char			 *package_name_of(int64 id, TimestampTz *stamp);
 extern LoadedPackage *package_look(const char *name, Seen seen);
 extern LoadedPackage *package_lock(const char *name, const char *command, OfAll of_all);
 extern LoadedPackage *package_lock_for(const char *name, const char *command, OfAll of_all,

@@ -141,6 +141,8 @@ try_to_take(const char *name, LOCKMODE mode)
 void
 package_take_locks(const char *name, bool with_all)
 {
+	bool was_locked = package_is_locked(name);
+
 	take(name, ExclusiveLock);
 	while (with_all && !try_to_take(ALL_PACKAGES, ShareLock))
 	{
@@ -153,7 +155,8 @@ package_take_locks(const char *name, bool with_all)
 	}
 	if (with_all)
 		check_snapshot(ALL_PACKAGES);
-	check_snapshot(name);
+	if (!was_locked)
+		check_snapshot(name);
 }
 
 /* package_give_locks_back: what package_take_locks() has taken, and nothing was changed. */

@@ -111,17 +111,13 @@ package_row_save(TableRow *row)
 										clipped(TextDatumGetCString(row->column[PACKAGE_name].value))));
 }
 
-/* package_name_of: the name and the stamp of the package with this id; NULL: there is none. */
-char *
-package_name_of(int64 id, TimestampTz *stamp)
+/* package_row_of_id: of the package with this id; NULL: there is none. */
+TableRow *
+package_row_of_id(int64 id)
 {
 	NullableDatum key = int64_value(id);
-	TableRow	 *row = table_row(&package_by_id, &key, SEEN_NOW);
 
-	if (row == NULL)
-		return NULL;
-	*stamp = DatumGetTimestampTz(row->column[PACKAGE_stamp].value);
-	return TextDatumGetCString(row->column[PACKAGE_name].value);
+	return table_row(&package_by_id, &key, SEEN_NOW);
 }
 
 /* package_names: of all packages, in their order, without ALL_PACKAGES. */

@@ -41,11 +41,11 @@ enum
 };
 
 extern TableRow *package_row(const char *name, Seen seen);
+extern TableRow *package_row_of_id(int64 id);
 extern TableRow *package_row_at(const ItemPointerData *tid);
 extern uint64	 package_row_generation(void);
 extern TableRow *package_row_new(const char *name);
 extern void		 package_row_save(TableRow *row);
-extern char		*package_name_of(int64 id, TimestampTz *stamp);
 extern List		*package_names(Seen seen);
 
 #endif /* ROLLOUT_PACKAGE_ROW_H */

@@ -850,11 +850,19 @@ typedef struct Step
 /* May prune() be called in this sequence?  It takes events away that the audit asks for. */
 static bool may_prune;
 
+/* The package that the transaction under way is mostly about; -1: there is none. */
+static int favourite = -1;
+
 static Call
 some_call(void)
 {
-	int sum = 0;
-	int at;
+	/* In a transaction often what is seen at once by what comes after it. */
+	static const Call together[] = { CALL_promote, CALL_promote, CALL_halt, CALL_abort, CALL_start, CALL_claim_batch, CALL_claim_batch };
+	int				  sum = 0;
+	int				  at;
+
+	if (favourite >= 0 && one_in(2))
+		return together[below(7)];
 
 	/* Without a version there is not much to do. */
 	if (world.packages[0].package.count + world.packages[1].package.count < PACKAGES && one_in(2))
@@ -983,9 +991,6 @@ some_setting(Settings *settings)
 	settings->given[i] = true;
 	settings->value[i] = choices[i][below(4)];
 }
-
-/* Of the transaction that is under way; -1: none. */
-static int favourite = -1;
 
 static Step
 some_step(void)
@@ -1223,7 +1228,7 @@ was_saved(int p)
 static Moment
 clock_of(int p, const Said *said)
 {
-	return was_saved(p) ? seen.packages[p].package.stamp : said->now;
+	return was_saved(p) ? seen.packages[p].package.stamp : said->statement_began;
 }
 
 /* Load what may have expired, and settle. */
@@ -1829,7 +1834,7 @@ do_prune(const Step *step, const Said *said)
 		if (was_saved(p))
 			model = settled(p, said, 0);
 		else
-			settle(&world, p, said->now, 0, NEVER);
+			settle(&world, p, said->statement_began, 0, NEVER);
 		changed = forget_gone(p, model, limit);
 		deleted += delete_superseded(model, limit, &changed);
 		relink(&world);
