@@ -124,6 +124,7 @@ REGRESS = \
 	rollout_refuse \
 	rollout_privileges \
 	rollout_search_path \
+	monitoring \
 	drainer
 # Some tests hold text that is not ASCII.
 REGRESS_OPTS = --encoding=UTF8

@@ -202,9 +202,10 @@ sub names_and_links
 {
 	my ($top) = @_;
 	my @wrong;
-	for my $page ("$top/README.md", glob "$top/doc/*.md")
+	for my $page ("$top/README.md", glob "$top/{doc,examples/*}/*.md")
 	{
-		my $name = basename($page);
+		my $name = $page =~ s{.*/(?=examples/)}{}r;
+		$name = basename($page) if $name eq $page;
 		push @wrong, map { "$name: there is no update_tier.$_" }
 		  grep { !$known{$_} } slurp_file($page) =~ /\bupdate_tier\.([a-z_]+)\b(?![.\/])/g;
 		push @wrong, map { "$name: a link to $_" }
@@ -237,11 +238,13 @@ sub with_text
 	my ($file, $text) = @_;
 	my $copy = File::Temp->newdir;
 	symlink $_, "$copy/" . basename($_) for glob "$here/*";
-	if ((my $folder = dirname($file)) ne '.')
+	my $folder = '';
+	for my $part (grep { $_ ne '.' } split m{/}, dirname($file))
 	{
-		unlink "$copy/$folder";
-		mkdir "$copy/$folder" or die;
-		symlink $_, "$copy/$folder/" . basename($_) for glob "$here/$folder/*";
+		$folder .= "/$part";
+		unlink "$copy$folder";
+		mkdir "$copy$folder" or die;
+		symlink $_, "$copy$folder/" . basename($_) for glob "$here$folder/*";
 	}
 	unlink "$copy/$file";
 	open my $handle, '>', "$copy/$file" or die;
@@ -287,6 +290,7 @@ sees(\&error_codes, 'rollout/verbs.c', sub { $_ .= "static int code = ERRCODE_TO
 sees(\&error_codes, 'rollout/verbs.c', sub { $_ .= "static int code = ERRCODE_NONSENSE;\n" }, 'ERRCODE_NONSENSE is no error code of the server');
 sees(\&names_and_links, 'doc/operations.md', sub { $_ .= "`update_tier.phase_at`\n" }, 'operations.md: there is no update_tier.phase_at');
 sees(\&names_and_links, 'README.md', sub { $_ .= "[a page](doc/nowhere.md)\n" }, 'README.md: a link to doc/nowhere.md');
+sees(\&names_and_links, 'examples/monitoring/README.md', sub { $_ .= "`update_tier.halted`\n" }, 'examples/monitoring/README.md: there is no update_tier.halted');
 
 $node->stop;
 done_testing();
