@@ -165,20 +165,25 @@ is_ours() { [[ $1 == "$RUN"/* ]]; }
 # install_below DIRECTORY SOURCE PG_CONFIG: install there what has been built,
 # and set SETTINGS to how a server of that installation finds it.
 install_below() {
-	local bindir destdir=$1
-	bindir=$("$3" --bindir)
+	local destdir=$1
 	! is_ours "$3" || destdir=
 	as_postgres make -s -C "$2" "PG_CONFIG=$3" with_llvm=no DESTDIR="$destdir" install >"$LOG" 2>&1 ||
 		{ cat "$LOG" >&2; stop "make install failed."; }
-	if is_ours "$3"; then
-		SETTINGS=()
-	elif as_postgres "$bindir/postgres" --describe-config | grep '^extension_destdir' >/dev/null; then
+	if is_ours "$3"; then SETTINGS=(); else set_settings "$1" "$3"; fi
+}
+
+# set_settings DIRECTORY PG_CONFIG: set SETTINGS to how a server of that
+# installation finds what is installed below a directory.
+set_settings() {
+	local bindir
+	bindir=$("$2" --bindir)
+	if as_postgres "$bindir/postgres" --describe-config | grep '^extension_destdir' >/dev/null; then
 		# Debian's servers can load extensions from a staging directory.
 		SETTINGS=("extension_destdir=$1")
 	else
 		# Every server can since version 18.
-		SETTINGS=("extension_control_path=$1$("$3" --sharedir):\$system"
-			"dynamic_library_path=$1$("$3" --pkglibdir):\$libdir")
+		SETTINGS=("extension_control_path=$1$("$2" --sharedir):\$system"
+			"dynamic_library_path=$1$("$2" --pkglibdir):\$libdir")
 	fi
 }
 
