@@ -245,6 +245,22 @@ small_disk() {
 	chown postgres "$SMALL_DISK"
 }
 
+# copy_system: for a function that check() calls, a copy of this system at ROOT, below
+# LAYERS, in which everything can be changed and nothing is kept.  It is mounted in the
+# namespace of this run, without which nothing is: what removes the run's files must not see it.
+copy_system() {
+	local place
+	LAYERS=$(mktemp -d "$RUN/layers.XXXXXX")
+	ROOT=$LAYERS/root
+	if ! unshare --mount true 2>/dev/null || ! mount -t tmpfs tmpfs "$LAYERS" || ! mkdir "$LAYERS/changes" "$LAYERS/work" "$ROOT" ||
+		! mount -t overlay overlay -o "lowerdir=/,upperdir=$LAYERS/changes,workdir=$LAYERS/work" "$ROOT"; then
+		echo "no copy of this system can be mounted here"
+		exit 77
+	fi
+	for place in proc dev sys; do mount --rbind "/$place" "$ROOT/$place"; done
+	cp --remove-destination /etc/resolv.conf "$ROOT/etc/resolv.conf" 2>/dev/null || true
+}
+
 # with_cluster COMMAND...: run a command, as postgres, against a throw-away
 # cluster; the usual environment variables say where it is.
 with_cluster() { as_postgres "$WORK/src/test/cluster" "$@"; }
