@@ -78,8 +78,9 @@ CREATE FUNCTION queries(configuration text) RETURNS TABLE (n bigint, name text, 
       FROM regexp_matches(configuration, '  - name: (\w+)\n(?:    [^\n]*\n)*?    query: \|\n((?:      [^\n]*\n)+)', 'g')
            WITH ORDINALITY AS q (part, n)
 $$;
-CREATE TABLE asked (n, name, query) AS SELECT q.* FROM queries(pg_read_file(:'exporter')) AS q;
-SELECT count(*) = (SELECT count(*) FROM regexp_matches(pg_read_file(:'exporter'), 'query:', 'g')) AS all_queries FROM asked;
+\set configuration `cat :'exporter'`
+CREATE TABLE asked (n, name, query) AS SELECT q.* FROM queries(:'configuration' || E'\n') AS q;
+SELECT count(*) = (SELECT count(*) FROM regexp_matches(:'configuration', 'query:', 'g')) AS all_queries FROM asked;
 GRANT SELECT ON asked TO regress_monitor;
 SET ROLE regress_monitor;
 SET search_path = public;
