@@ -44,7 +44,7 @@ $$;
 
 CREATE VIEW pending AS
 SELECT package_of(p.source_raw, p.tracked_ref) AS package, w.id AS workspace, w.update_tier AS tier,
-       min(q.created_at) AS created_at
+       max(q.latest_sha) AS version, min(q.created_at) AS created_at
   FROM plugin_update_queue AS q
   JOIN workspace_plugins AS p USING (workspace_id, plugin_name)
   JOIN workspaces AS w ON w.id = q.workspace_id
