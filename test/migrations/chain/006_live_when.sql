@@ -1,0 +1,1 @@
+SELECT update_tier.attach('workspaces', live_when => $$status <> 'removed'$$);

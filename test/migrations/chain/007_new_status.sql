@@ -1,0 +1,1 @@
+ALTER TYPE workspace_status ADD VALUE 'hibernated';
