@@ -106,6 +106,7 @@ REGRESS = \
 	sweep \
 	installation \
 	outcome \
+	long_transaction \
 	wanted_version \
 	ramp \
 	freeze \
