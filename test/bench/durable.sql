@@ -1,15 +1,5 @@
--- For test/bench/durable: a queue as one would write it, and packages that are never
--- used up.
-CREATE TABLE queue (
-    id          bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    package     text        NOT NULL,
-    version     text        NOT NULL,
-    workspace   uuid        NOT NULL,
-    status      text        NOT NULL DEFAULT 'pending' CHECK (status IN ('pending', 'claimed', 'applied')),
-    claimed_at  timestamptz,
-    finished_at timestamptz
-);
-CREATE INDEX queue_pending ON queue (package, id) WHERE status = 'pending';
+-- For test/bench/durable: packages that are never used up, of all that is compared.
+\ir queue.sql
 
 -- Packages are numbers, so that a client can work out the name of its own.
 CREATE SEQUENCE package_number;

@@ -14,7 +14,8 @@ A figure in a page stands between two comments, which do not show:
 
     <!-- bench EXPRESSION -->31.4<!-- /bench -->
 
-EXPRESSION is arithmetic with the medians of keys, whose other characters than letters
+A line of text must not begin with the first comment, as Markdown would end the
+paragraph there.  EXPRESSION is arithmetic with the medians of keys, whose other characters than letters
 and digits are underscores: "ours_batch_5ms_8_on_1 / queue_batch_5ms_8_on_1".  The
 figure has three significant digits; "EXPRESSION, 2" has two.  EXPRESSION can also be
 the name of a table, which is one of TABLES below: that stands on lines of its own.
@@ -65,8 +66,8 @@ ROWS = [
     ("25 claims and reports, half way to start", "claim half way", "claim middle", 1 / 1.3, True),
     ("25 claims and reports, near the end to start", "claim near the end", "claim middle", 1 / 1.3, True),
     ("25 claims and reports to PL/pgSQL", "claim middle", "claim PL/pgSQL", 2.0, True),
-    ("time of a report, 10,000 in a transaction to 100", "reports apart many", "reports apart few", 1.3, False),
-    ("the same, in one that holds the package", "reports holding many", "reports holding few", 1.3, False),
+    ("report, 10,000 in a transaction to 100", "reports apart many", "reports apart few", 1.3, False),
+    ("report holding the package, 10,000 to 100", "reports holding many", "reports holding few", 1.3, False),
     ("8 clients on 8 packages to 1 on 1", "claim 8 on 8", "claim large", 1.7, True),
     ("8 clients on 1 package to 1 on 1", "claim 8 on 1", "claim large", 1.0, True),
     ("status of 1,000 rollouts, many installations to few", "status many", "status few", 1.3, False),
@@ -132,6 +133,8 @@ def absolute():
         ("prune, ms", f"{values['prune'][0]:,.0f}"),
         ("prune, memory kept afterwards, bytes", f"{values['prune memory'][0]:,.0f}"),
         ("slowest claim and 25 reports while pruning, ms", f"{values['claim while pruning'][0]:.3g}"),
+        ("update_tier.installation after a claim and a report, bytes a row", shown("installation table")),
+        ("its indexes, bytes a row", shown("installation indexes")),
         ("one commit of a row, no delay, ms", shown("commit 0ms")),
         ("one commit of a row, 5 ms delay, ms", shown("commit 5ms")),
     ]
@@ -177,6 +180,26 @@ def throughput(delay, pad=lambda text, width: text):
     return lines
 
 
+def one_package():
+    """How fast one package is, in batches of 25, at each time that a commit takes."""
+    lines = ["| a commit takes | clients | update_tier | queue | update_tier to the queue | PL/pgSQL |", "| --- " * 6 + "|"]
+    for delay, _ in DELAYS:
+        for clients, packages in COMBINATIONS:
+            ours, queue, plain = (f"{system} batch {delay} {clients} on {packages}" for system, _ in SYSTEMS)
+            if packages == 1 and values[ours]:
+                lines.append(f"| {short(median('commit ' + delay), 2)} ms | {clients} | {short(median(ours))} | {short(median(queue))} | "
+                             f"{median(ours) / median(queue):.2f} | {short(median(plain))} |")
+    return lines
+
+
+def batch_sizes():
+    lines = ["| claims in a batch | update_tier | queue |", "| --- | --- | --- |"]
+    for size, shape in ((1, "each"), (25, "batch"), (500, "batch500")):
+        ours, queue = (f"{system} {shape} 5ms 8 on 1" for system in ("ours", "queue"))
+        lines.append(f"| {size} | {short(median(ours))} | {short(median(queue))} |")
+    return lines
+
+
 def missed():
     rows = [row for row in compared(ROWS + DURABLE_ROWS) if not row.met]
     if not rows:
@@ -190,6 +213,8 @@ TABLES = {
     "throughput 0ms": lambda: throughput("0ms"),
     "throughput 2ms": lambda: throughput("2ms"),
     "throughput 5ms": lambda: throughput("5ms"),
+    "one package": one_package,
+    "batch sizes": batch_sizes,
     "missed": missed,
     "absolute": lambda: ["| | |", "| --- | --- |"] + [f"| {what} | {value} |" for what, value in absolute()],
     "machine": lambda: [f"{texts['version'][0]} on {texts['cores'][0]} cores of {texts['cpu'][0]}."],
@@ -199,6 +224,8 @@ TABLES = {
 
 
 def figure(expression):
+    if expression in texts:
+        return texts[expression][0]
     names = {re.sub(r"\W+", "_", key).strip("_"): median(key) for key in list(values) if values[key]}
     expression, _, digits = expression.partition(",")
     try:
@@ -208,6 +235,10 @@ def figure(expression):
 
 
 def filled(text):
+    for name in re.findall(r"^ *<!-- bench (.*?) -->", text, flags=re.MULTILINE):
+        if name not in TABLES:
+            sys.exit(f"a line begins with the figure {name}")
+
     def fill(match):
         name = match[1]
         inside = "\n" + "\n".join(TABLES[name]()) + "\n" if name in TABLES else figure(name)
@@ -247,7 +278,7 @@ def ratios_chart():
     panels = [
         ("Time: shorter is better", [row for row in rows if not row.more]),
         ("Throughput: longer is better", [row for row in rows if row.more and row not in by_clients]),
-        ("Throughput of many clients, compared with one client: longer is better", by_clients),
+        ("Many clients beside one: longer is better", by_clients),
     ]
     parts = [
         f'<rect class="ours" x="{left}" y="8" width="24" height="8"/>' + text(left + 30, 17, "update_tier"),
@@ -257,6 +288,7 @@ def ratios_chart():
     y = 50
     for title, chosen in panels:
         parts.append(text(left, y, title, bold=True))
+        parts.append(text(after, y, "ratio (target)", kind="faint"))
         y += 10
         most = 1.1 * max([1] + [row.target for row in chosen])
         scale = (right - left) / most
@@ -275,7 +307,7 @@ def ratios_chart():
             parts.append(text(after, y + 15, f"{short(row.ratio)} ({bound(row)}){verdict}", kind="" if row.met else "wrong"))
             y += 25
         y += 32
-    return svg(860, y - 20, parts)
+    return svg(870, y - 20, parts)
 
 
 def throughput_chart():
@@ -284,7 +316,7 @@ def throughput_chart():
     clients = [1, 8, 32]
     parts = [text(60, 20, "Reports a second, all clients on one package: higher is better", bold=True, size=15)]
     for n, (system, name) in enumerate(SYSTEMS):
-        x = 60 + 190 * n
+        x = 60 + 230 * n
         parts.append(f'<line class="line {system}" x1="{x}" y1="36" x2="{x + 24}" y2="36"/>' + text(x + 30, 41, name, kind=system))
     for row, (shape, what) in enumerate(SHAPES):
         top = 92 + row * (height + 78)
@@ -312,7 +344,7 @@ def throughput_chart():
                 ends.append([ys[-1], system, points[system][-1]])
             # The figures at the right ends, none on another.
             ends.sort(reverse=True)
-            below = top + height + 14
+            below = top + height + 8
             for y, system, value in ends:
                 below = min(y, below - 14)
                 parts.append(text(xs[-1] + 9, below + 4, short(value), kind=system, size=12))
