@@ -5,7 +5,8 @@
 CREATE SEQUENCE package_number;
 CREATE TABLE series (kind text, packages integer, first bigint, PRIMARY KEY (kind, packages));
 
--- How many workspaces of each of some packages have not been claimed.
+-- How many workspaces of each of some packages have not been claimed: batches that a
+-- client has begun are not all reported when it ends.
 CREATE FUNCTION left_of(kind text, first bigint, packages integer) RETURNS SETOF bigint LANGUAGE plpgsql AS $$
 DECLARE
     fleet bigint := (SELECT count(*) FROM workspaces);
@@ -14,9 +15,9 @@ BEGIN
         IF kind = 'queue' THEN
             RETURN NEXT (SELECT count(*) FROM queue WHERE package = p::text AND status = 'pending');
         ELSIF kind = 'ours' THEN
-            RETURN NEXT fleet - (SELECT canary_succeeded + production_succeeded FROM update_tier.status WHERE package = p::text);
+            RETURN NEXT fleet - (SELECT canary_succeeded + production_succeeded + canary_in_flight + production_in_flight FROM update_tier.status WHERE package = p::text);
         ELSE
-            RETURN NEXT fleet - (SELECT canary_succeeded + production_succeeded FROM plain.rollout WHERE package = p::text);
+            RETURN NEXT fleet - (SELECT canary_succeeded + production_succeeded + canary_in_flight + production_in_flight FROM plain.rollout WHERE package = p::text);
         END IF;
     END LOOP;
 END $$;
