@@ -184,19 +184,24 @@ CREATE FUNCTION plain.claim_batch(p text, v text, max_claims integer)
 RETURNS TABLE (workspace uuid, tier text, attempt integer, token bigint) LANGUAGE plpgsql ROWS 25 AS $$
 #variable_conflict use_column
 DECLARE
-    r plain.rollout; wanted integer; which text; e record; seen uuid;
+    r plain.rollout; wanted integer; which text; e record; seen uuid[];
 BEGIN
     r := plain.lock(p, v);
     wanted := least(max_claims, r.max_in_flight - r.canary_in_flight - r.production_in_flight);
     FOREACH which IN ARRAY ARRAY['canary', 'production'] LOOP
         CONTINUE WHEN NOT (r.phase = 'promoted' OR which = 'canary' AND r.phase IN ('canary', 'soaking'));
-        -- Never claimed, behind the last that was: a bounded number is looked at.
+        -- Never claimed, after the last that was: a bounded number is looked at.  The tier
+        -- is a constant, so that every plan can use the partial index.
+        IF which = 'canary' THEN
+            seen := ARRAY(SELECT w.id FROM workspaces AS w WHERE w.update_tier = 'canary' AND w.live
+                             AND w.id > COALESCE(r.canary_position, '00000000-0000-0000-0000-000000000000') ORDER BY w.id LIMIT 50);
+        ELSE
+            seen := ARRAY(SELECT w.id FROM workspaces AS w WHERE w.update_tier = 'production' AND w.live
+                             AND w.id > COALESCE(r.production_position, '00000000-0000-0000-0000-000000000000') ORDER BY w.id LIMIT 50);
+        END IF;
         FOR e IN INSERT INTO plain.installation AS x (rollout, workspace, tier, attempt, token, state, lease_until, changed_at, due)
                  SELECT r.id, c.id, which, 1, nextval('plain.token'), 'claimed', clock_timestamp() + r.lease, clock_timestamp(), false
-                   FROM (SELECT s.id FROM (SELECT w.id FROM workspaces AS w WHERE w.update_tier = which AND w.live
-                                              AND w.id > COALESCE(CASE which WHEN 'canary' THEN r.canary_position ELSE r.production_position END,
-                                                                  '00000000-0000-0000-0000-000000000000')
-                                            ORDER BY w.id LIMIT 50) AS s
+                   FROM (SELECT s.id FROM unnest(seen) AS s (id)
                           WHERE NOT EXISTS (SELECT FROM plain.installation AS y WHERE y.rollout = r.id AND y.workspace = s.id)
                           ORDER BY s.id LIMIT wanted) AS c
                  RETURNING x.workspace, x.tier, x.attempt, x.token LOOP
@@ -214,9 +219,9 @@ BEGIN
         -- Another attempt.
         FOR e IN UPDATE plain.installation AS x SET attempt = x.attempt + 1, token = nextval('plain.token'), state = 'claimed', due = false,
                         lease_until = clock_timestamp() + r.lease, changed_at = clock_timestamp()
-                  WHERE x.rollout = r.id AND x.workspace IN (
+                  WHERE x.rollout = r.id AND x.workspace = ANY (ARRAY(
                         SELECT d.workspace FROM plain.installation AS d JOIN workspaces AS w ON w.id = d.workspace AND w.live AND w.update_tier = which
-                         WHERE d.rollout = r.id AND d.due AND d.retry_at <= now() ORDER BY d.token LIMIT wanted)
+                         WHERE d.rollout = r.id AND d.due AND d.retry_at <= now() ORDER BY d.token LIMIT wanted))
                  RETURNING x.workspace, x.tier, x.attempt, x.token LOOP
             workspace := e.workspace; tier := e.tier; attempt := e.attempt; token := e.token;
             RETURN NEXT;
