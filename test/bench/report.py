@@ -374,7 +374,8 @@ measured and why it is as it is.
 ## Durable commits
 
 `fsync` is on. The delay is `commit_delay` with `commit_siblings = 0`, which makes every
-commit take longer, as a slower disk or a synchronous standby does. Reports a second.
+commit take longer, as a slower disk or a synchronous standby does. Reports a second, in
+five turns, or three of PL/pgSQL.
 
 ![Reports a second against clients](throughput.svg)
 
