@@ -278,7 +278,7 @@ def ratios_chart():
     panels = [
         ("Time: shorter is better", [row for row in rows if not row.more]),
         ("Throughput: longer is better", [row for row in rows if row.more and row not in by_clients]),
-        ("Many clients beside one: longer is better", by_clients),
+        ("Many clients: longer is better", by_clients),
     ]
     parts = [
         f'<rect class="ours" x="{left}" y="8" width="24" height="8"/>' + text(left + 30, 17, "update_tier"),
