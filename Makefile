@@ -5,6 +5,7 @@ OBJS = \
 	update_tier.o \
 	server/dynamic_sql.o \
 	server/identity.o \
+	server/index_scan.o \
 	server/node.o \
 	server/settings.o \
 	server/statement.o \
@@ -19,6 +20,7 @@ OBJS = \
 	fleet/condition.o \
 	fleet/detach.o \
 	fleet/enum_column.o \
+	fleet/index_build.o \
 	fleet/list_support.o \
 	fleet/live.o \
 	fleet/tier.o \
@@ -63,6 +65,7 @@ REGRESS = \
 	encodings \
 	attach \
 	metadata_only \
+	empty_index \
 	adopt \
 	adopt_refuse \
 	adopt_check \

@@ -8,8 +8,8 @@
  * trigger.  It looks at the table, refuses what it cannot convert, and changes
  * only what differs.  So another call costs little and blocks nobody.
  *
- * Attach neither rewrites nor scans the table, unless the table does not
- * guarantee that the column's values are tiers:
+ * Attach neither rewrites nor scans the table to make the column, unless the table
+ * does not guarantee that the column's values are tiers:
  *
  * - Adding a column of a constrained domain, or converting one to it, makes
  *   the server rewrite the table.  So the domain's constraint is dropped and
@@ -20,6 +20,9 @@
  *   constraints again.  The values stay the same, so the constraints are marked
  *   NOT VALID before, which prevents that, and valid again after.  (Those whose
  *   result might depend on the column's old collation are validated.)
+ *
+ * An index that attach creates together with the column is built without a scan,
+ * see index_build.c.
  *
  * While the domain has no constraint, no user's code may run, as it could store
  * any value.  Other code that runs for the table runs as its owner, see
@@ -45,6 +48,7 @@
 #include "storage/lmgr.h"
 #include "utils/backend_status.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
@@ -54,6 +58,7 @@
 #include "fleet/attached.h"
 #include "fleet/canary_index.h"
 #include "fleet/condition.h"
+#include "fleet/index_build.h"
 #include "fleet/tier_change.h"
 #include "fleet/tier_domain.h"
 #include "server/compat.h"
@@ -241,11 +246,15 @@ lock_and_look(Oid relid, const char *live_when_text)
 	return look_at_table(relid, live_when_text);
 }
 
-/* Change what differs, as the table's owner. */
-static void
+/*
+ * Change what differs, as the table's owner.  Returns what build_index() needs to
+ * know of a table that did not have the column, and NIL for another.
+ */
+static List *
 change_table(Oid relid, const Findings *found, bool audit)
 {
 	Identity  caller = become_table_owner(relid);
+	List	 *watched = NIL;
 	ListCell *lc;
 
 	/*
@@ -257,10 +266,13 @@ change_table(Oid relid, const Findings *found, bool audit)
 		LockRelationOid(relid, AccessExclusiveLock);
 	foreach(lc, found->outdated)
 		run_sql("DROP INDEX %s", qualified_name(lfirst_oid(lc)));
+	if (found->form == COLUMN_MISSING)
+		watched = watch_rows(relid);
 	if (!found->column_is_right)
 		make_tier_column(relid, found->form, tier_domain_oid());
 	make_tier_change_trigger(relid, audit);
 	become_again(caller);
+	return watched;
 }
 
 /*
@@ -271,6 +283,8 @@ void
 attach_table(Oid relid, const char *live_when_text, bool create_index, bool audit)
 {
 	Findings found;
+	List	*watched;
+	int		 nest_level;
 
 	PreventCommandIfReadOnly("update_tier.attach()");
 
@@ -281,14 +295,16 @@ attach_table(Oid relid, const char *live_when_text, bool create_index, bool audi
 	found = lock_and_look(relid, live_when_text);
 
 	SPI_connect();
-	change_table(relid, &found, audit);
+	nest_level = NewGUCNestLevel();
+	watched = change_table(relid, &found, audit);
 
 	/*
 	 * As the caller, who may have the right to create in the schema while the
 	 * table's owner has not.  The index contains no user's code.
 	 */
 	if (create_index && !found.has_index)
-		build_index(relid, found.live_when);
+		build_index(relid, found.live_when, watched);
+	AtEOXact_GUC(true, nest_level);
 
 	if (!is_remembered(relid, &found))
 		attached_write(relid, found.live_when);

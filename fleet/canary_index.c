@@ -25,11 +25,6 @@
 #include "fleet/canary_index.h"
 #include "fleet/condition.h"
 #include "fleet/tier_domain.h"
-#include "server/dynamic_sql.h"
-#include "server/settings.h"
-
-/* Its condition, in canonical form (see condition.h). */
-#define IS_CANARY "(" TIER_COLUMN " = 'canary')"
 
 static List *
 index_predicate(Relation rel, const char *live_when)
@@ -171,20 +166,4 @@ find_index(Relation rel, ColumnForm form, const char *live_when,
 						   RelationGetRelationName(rel)),
 				 errhint("Rename it, and attach again.")));
 	return found;
-}
-
-/* build_index: create the index, under the settings that live_when was deparsed with. */
-void
-build_index(Oid relid, const char *live_when)
-{
-	Relation rel = table_open(relid, NoLock);
-	char	*name = index_name(rel);
-	int		 nest_level;
-
-	table_close(rel, NoLock);
-	nest_level = enter_canonical_settings();
-	run_sql("CREATE INDEX %s ON %s USING btree (" ID_COLUMN ") WHERE %s%s%s%s",
-			quote_identifier(name), qualified_name(relid), IS_CANARY,
-			live_when ? " AND (" : "", live_when ? live_when : "", live_when ? ")" : "");
-	AtEOXact_GUC(false, nest_level);
 }

@@ -13,6 +13,10 @@
 
 #include "fleet/attached.h"
 #include "fleet/tier_column.h"
+#include "fleet/tier_domain.h"
+
+/* Its condition, in canonical form (see condition.h). */
+#define IS_CANARY "(" TIER_COLUMN " = 'canary')"
 
 /* How an index relates to the one that an attached table has. */
 typedef enum IndexForm
@@ -27,6 +31,5 @@ extern bool		 find_index(Relation rel, ColumnForm form, const char *live_when,
 extern IndexForm classify_index(Relation rel, Oid index_oid, List *wanted);
 extern List		*former_index_predicate(Relation rel, const char *live_when);
 extern char		*index_name(Relation rel);
-extern void		 build_index(Oid relid, const char *live_when);
 
 #endif

@@ -38,6 +38,10 @@
 #define relation_is_owned(relid, role) object_ownercheck(RelationRelationId, relid, role)
 #endif
 
+#if PG_VERSION_NUM < 160000
+#define rd_firstRelfilelocatorSubid rd_firstRelfilenodeSubid
+#endif
+
 #if PG_VERSION_NUM < 180000
 #define pg_noreturn pg_attribute_noreturn()
 #endif

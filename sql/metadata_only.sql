@@ -1,5 +1,6 @@
 --
--- Attaching neither rewrites nor scans the table; only the index is built.
+-- Attaching neither rewrites nor scans the table.  Only an index that is built later
+-- than the column is a pass over it; see also empty_index.sql.
 --
 CREATE EXTENSION update_tier;
 
@@ -28,7 +29,7 @@ CREATE DOMAIN constrained AS text CHECK (VALUE <> '');
 SELECT * FROM cost('w', $$ALTER TABLE w ADD COLUMN c constrained NOT NULL DEFAULT 'x'$$);
 SELECT * FROM cost('w', $$ALTER TABLE w ADD CHECK (name <> '')$$);
 
--- A new column.  Then the index, which is the only pass over the table.
+-- A new column.  Then the index, which is a pass over the table.
 SELECT * FROM cost('w', $$SELECT update_tier.attach('w', create_index => false)$$);
 SELECT * FROM cost('w', $$SELECT update_tier.attach('w')$$);
 SELECT * FROM cost('w', $$SELECT update_tier.attach('w')$$);
@@ -68,7 +69,7 @@ SELECT * FROM cost('w', $$SELECT update_tier.attach('w', create_index => false)$
 SELECT update_tier.detach();
 DROP EXTENSION update_tier;
 
--- At install.
+-- At install: the plain-SQL form, and a new column, whose index costs no pass.
 ALTER TABLE w RENAME TO workspaces;
 ALTER INDEX w_update_tier_canary RENAME TO workspaces_update_tier_canary;
 SELECT * FROM cost('workspaces', 'CREATE EXTENSION update_tier');
