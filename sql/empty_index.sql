@@ -183,6 +183,19 @@ SELECT * FROM attach('w');
 SELECT * FROM canaries('index');
 ROLLBACK;
 
+-- Nor here: the column is exchanged for an older one.
+BEGIN;
+SET LOCAL test.meddle = '';
+SELECT update_tier.attach('w');
+UPDATE w SET update_tier = 'canary' WHERE id = '00000000-0000-0000-0000-000000000005';
+DELETE FROM update_tier.attached;
+DROP INDEX w_update_tier_canary;
+ALTER TABLE w RENAME COLUMN update_tier TO older;
+SET LOCAL test.meddle = $$ALTER TABLE public.w DROP COLUMN update_tier; ALTER TABLE public.w RENAME COLUMN older TO update_tier$$;
+SELECT * FROM attach('w');
+SELECT * FROM canaries('index');
+ROLLBACK;
+
 -- Another index is built as it has to be.
 SET test.meddle = $$CREATE INDEX w_live ON public.w (id) WHERE live; CREATE INDEX w_production ON public.w (id) WHERE update_tier = 'production'$$;
 BEGIN;
