@@ -141,6 +141,7 @@ ISOLATION = \
 	attach_index_build \
 	attach_children \
 	attach_writer \
+	attach_snapshot \
 	set_update_tier \
 	record_other_table \
 	claim_claim \
