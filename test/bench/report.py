@@ -50,7 +50,8 @@ def read(paths):
 ROWS = [
     ("attach without index, largest fleet to smallest", "attach large", "attach small", 2.0, False),
     ("attach without index to plain-SQL migration", "attach middle", "migration middle", 1 / 50, False),
-    ("attach with index to plain-SQL migration", "attach+index middle", "migration middle", 0.7, False),
+    ("attach with index, largest fleet to smallest", "attach+index large", "attach+index small", 2.0, False),
+    ("attach with index to plain-SQL migration", "attach+index middle", "migration middle", 0.02, False),
     ("COPY into the domain to text + CHECK", "copy domain", "copy check", 0.90, False),
     ("COPY into the domain to enum", "copy domain", "copy enum", 1.15, False),
     ("INSERT … SELECT into the domain to text + CHECK", "insert domain", "insert check", 0.90, False),
