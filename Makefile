@@ -23,6 +23,7 @@ OBJS = \
 	fleet/index_build.o \
 	fleet/list_support.o \
 	fleet/live.o \
+	fleet/lookup.o \
 	fleet/tier.o \
 	fleet/tier_change.o \
 	fleet/tier_checks.o \
@@ -104,6 +105,7 @@ REGRESS = \
 	verbs \
 	evidence \
 	gates \
+	lookup \
 	claim \
 	claim_batch \
 	sweep \
@@ -166,7 +168,8 @@ ISOLATION = \
 	prune_claim \
 	notify \
 	repeatable_read \
-	report_apart
+	report_apart \
+	lookup
 ISOLATION_OPTS = --inputdir=test --outputdir=test
 
 # -Wextra's two exceptions are idioms of the server's own headers and of fmgr.

@@ -63,6 +63,13 @@ typedef struct ConditionSource
 	ParseState	   *pstate;
 } ConditionSource;
 
+/* condition_context: the error is in the condition.  An ErrorContextCallback. */
+void
+condition_context(void *arg)
+{
+	errcontext("condition \"%s\"", CONDITION_NAME);
+}
+
 /*
  * Error context while a condition is analysed: the error is in the condition,
  * not in the query that runs.  A stored condition was right when the table was
@@ -87,7 +94,7 @@ condition_error_context(void *arg)
 		errdetail(NO_LONGER_FITS, source->condition);
 		errhint(ATTACH_AGAIN_HINT);
 	}
-	errcontext("condition \"%s\"", CONDITION_NAME);
+	condition_context(arg);
 }
 
 /*
@@ -318,6 +325,18 @@ condition_as_predicate(Relation rel, const char *ours, const char *stored)
 	expr = (Node *) canonicalize_qual((Expr *) expr, false);
 	fix_opfuncids(expr);
 	return make_ands_implicit((Expr *) expr);
+}
+
+/*
+ * condition_expression
+ *		A stored condition, ready for ExecInitExpr().
+ *
+ * Errors: as condition_transform().
+ */
+Expr *
+condition_expression(Relation rel, const char *stored)
+{
+	return expression_planner((Expr *) condition_transform(parse_state_for(rel), stored));
 }
 
 /*

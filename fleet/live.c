@@ -12,6 +12,9 @@
  * Partitions or children may have the same id; such rows count as one, except
  * where workspaces are only counted.
  *
+ * A workspace is looked up by id through an index, without a statement, where
+ * that finds the same (fleet/lookup.c).
+ *
  * "read_only": true in functions that are STABLE.  They see what the running
  * query sees.  False in functions that write: they see what has been committed
  * by now, as a new statement would.
@@ -21,9 +24,11 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "miscadmin.h"
 #include "utils/array.h"
 
 #include "fleet/live.h"
+#include "fleet/lookup.h"
 #include "fleet/tier_domain.h"
 #include "server/values.h"
 
@@ -99,9 +104,17 @@ static Statement count_live = {
 bool
 workspace_look(const WorkspacesTable *table, Datum id, Tier *tier, bool *live, bool read_only)
 {
+	Lookup		 *lookup = lookup_begin(table, read_only);
 	NullableDatum arg = { .value = id };
 	NullableDatum row[2];
 
+	if (lookup != NULL)
+	{
+		bool found = lookup_find(lookup, DatumGetUUIDP(id), tier, live);
+
+		lookup_end(lookup);
+		return found;
+	}
 	if (!statement_fetch(&look_at_one[read_only], &table->statement_table, &arg, row))
 		return false;
 	*tier = tier_from_text(row[0].value);
@@ -125,6 +138,34 @@ append_workspace(List *workspaces, Datum id, Tier tier, bool live)
 	return lappend(workspaces, row);
 }
 
+static int
+compare_ids(const void *a, const void *b)
+{
+	return memcmp(DatumGetUUIDP(*(const Datum *) a), DatumGetUUIDP(*(const Datum *) b), UUID_LEN);
+}
+
+/* The same through an index: in order of id, so that neighbours are read together. */
+static List *
+look_up_all(Lookup *lookup, const Datum *ids, int count)
+{
+	Datum *sorted = palloc_array(Datum, count);
+	List  *workspaces = NIL;
+
+	memcpy(sorted, ids, count * sizeof(Datum));
+	qsort(sorted, count, sizeof(Datum), compare_ids);
+	for (int i = 0; i < count; i++)
+	{
+		Tier tier;
+		bool live;
+
+		CHECK_FOR_INTERRUPTS();
+		if (lookup_find(lookup, DatumGetUUIDP(sorted[i]), &tier, &live))
+			workspaces = append_workspace(workspaces, sorted[i], tier, live);
+	}
+	pfree(sorted);
+	return workspaces;
+}
+
 /*
  * workspaces_look
  *		The same for all of these ids: a List of FleetRow *, one for each
@@ -133,11 +174,22 @@ append_workspace(List *workspaces, Datum id, Tier tier, bool live)
 List *
 workspaces_look(const WorkspacesTable *table, const Datum *ids, int count, bool read_only)
 {
-	ArrayType	 *array = construct_array(unconstify(Datum *, ids), count, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR);
-	NullableDatum arg = { .value = PointerGetDatum(array) };
 	List		 *workspaces = NIL;
+	Lookup		 *lookup;
+	NullableDatum arg;
 	ListCell	 *lc;
 
+	if (count == 0)
+		return NIL;
+	lookup = lookup_begin(table, read_only);
+	if (lookup != NULL)
+	{
+		workspaces = look_up_all(lookup, ids, count);
+		lookup_end(lookup);
+		return workspaces;
+	}
+	arg.value = PointerGetDatum(construct_array(unconstify(Datum *, ids), count, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
+	arg.isnull = false;
 	foreach(lc, statement_fetch_all(&look_at_some[read_only], &table->statement_table, &arg))
 	{
 		NullableDatum *row = (NullableDatum *) lfirst(lc);

@@ -52,6 +52,20 @@
 #define begin_scan(rel, snapshot) table_beginscan(rel, snapshot, 0, NULL, SO_NONE)
 #endif
 
+#if PG_VERSION_NUM < 180000
+#define index_scan(rel, index_rel, snapshot, nkeys) index_beginscan(rel, index_rel, snapshot, nkeys, 0)
+#elif PG_VERSION_NUM < 190000
+#define index_scan(rel, index_rel, snapshot, nkeys) index_beginscan(rel, index_rel, snapshot, NULL, nkeys, 0)
+#else
+#define index_scan(rel, index_rel, snapshot, nkeys) index_beginscan(rel, index_rel, snapshot, NULL, nkeys, 0, SO_NONE)
+#endif
+
+#if PG_VERSION_NUM < 160000
+#define schema_is_usable(schema, role) (pg_namespace_aclcheck(schema, role, ACL_USAGE) == ACLCHECK_OK)
+#else
+#define schema_is_usable(schema, role) (object_aclcheck(NamespaceRelationId, schema, role, ACL_USAGE) == ACLCHECK_OK)
+#endif
+
 /* Writing a row, and its index entries. */
 #if PG_VERSION_NUM < 160000
 #define IndexUpdate					bool
