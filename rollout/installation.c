@@ -191,14 +191,15 @@ id_of(NullableDatum value)
 static int
 number_of(NullableDatum value, const char *const *names, int count)
 {
-	char *name = TextDatumGetCString(value.value);
+	text  *name = DatumGetTextPP(value.value);
+	size_t length = VARSIZE_ANY_EXHDR(name);
 
 	for (int i = 0; i < count; i++)
 	{
-		if (names[i] != NULL && strcmp(names[i], name) == 0)
+		if (names[i] != NULL && strlen(names[i]) == length && memcmp(names[i], VARDATA_ANY(name), length) == 0)
 			return i;
 	}
-	elog(ERROR, "unknown name in table \"installation\": \"%s\"", name);
+	elog(ERROR, "unknown name in table \"installation\": \"%s\"", text_to_cstring(name));
 }
 
 static LoadedInstallation *
@@ -353,6 +354,25 @@ installation_load(int64 package_id, const pg_uuid_t *workspace, Seen seen)
 	NullableDatum keys[2] = { int64_value(package_id), uuid_datum(workspace) };
 
 	return from_row_or_null(table_row(&by_workspace, keys, seen));
+}
+
+/* installations_of: of each of these workspaces, as an array; NULL where there is none. */
+LoadedInstallation **
+installations_of(int64 package_id, const Datum *workspaces, int count, Seen seen)
+{
+	NullableDatum		*keys = palloc_array(NullableDatum, 2 * count);
+	LoadedInstallation **result = palloc_array(LoadedInstallation *, count);
+	TableRow		   **rows;
+
+	for (int i = 0; i < count; i++)
+	{
+		keys[2 * i] = int64_value(package_id);
+		keys[2 * i + 1] = (NullableDatum){ .value = workspaces[i] };
+	}
+	rows = table_row_of_each(&by_workspace, keys, count, seen);
+	for (int i = 0; i < count; i++)
+		result[i] = from_row_or_null(rows[i]);
+	return result;
 }
 
 /* installation_of_token: whose latest attempt this is; NULL: of none. */

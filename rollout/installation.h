@@ -41,23 +41,24 @@ loaded_installation(Installation *installation)
 
 extern const char *const state_names[];
 
-extern LoadedInstallation *installation_load(int64 package_id, const pg_uuid_t *workspace, Seen seen);
-extern LoadedInstallation *installation_of_token(int64 token, Seen seen);
-extern List				  *installations_leased(int64 package_id, TimestampTz until, Seen seen);
-extern List				  *installations_live(int64 package_id, TimestampTz after, Seen seen);
-extern TimestampTz		   installations_first_expiry(int64 package_id, TimestampTz after, Seen seen);
-extern List				  *installations_between(int64 package_id, const pg_uuid_t *first,
-												 const pg_uuid_t *last, Seen seen, int64 at_most);
-extern List				  *installations_of_rollout(int64 rollout, const pg_uuid_t *from, Seen seen, int64 at_most);
-extern bool				   installations_refer_to(int64 rollout);
-extern bool				   id_after(const pg_uuid_t *id, pg_uuid_t *next);
-extern void				   installation_set_runs(LoadedInstallation *loaded, const char *version, TimestampTz since);
-extern bool				   installation_lock(const LoadedInstallation *loaded, bool wait);
-extern bool				   installation_try_save(LoadedInstallation *loaded, TimestampTz stamp);
-extern void				   installation_save(LoadedInstallation *loaded, TimestampTz stamp);
-extern void				   installations_insert(List *installations, TimestampTz stamp);
-extern void				   installation_delete(LoadedInstallation *loaded);
-extern int64			   next_token(void);
-pg_noreturn extern void	   refuse_changed_by_hand(const char *what);
+extern LoadedInstallation  *installation_load(int64 package_id, const pg_uuid_t *workspace, Seen seen);
+extern LoadedInstallation **installations_of(int64 package_id, const Datum *workspaces, int count, Seen seen);
+extern LoadedInstallation  *installation_of_token(int64 token, Seen seen);
+extern List				   *installations_leased(int64 package_id, TimestampTz until, Seen seen);
+extern List				   *installations_live(int64 package_id, TimestampTz after, Seen seen);
+extern TimestampTz			installations_first_expiry(int64 package_id, TimestampTz after, Seen seen);
+extern List				   *installations_between(int64 package_id, const pg_uuid_t *first,
+												  const pg_uuid_t *last, Seen seen, int64 at_most);
+extern List				   *installations_of_rollout(int64 rollout, const pg_uuid_t *from, Seen seen, int64 at_most);
+extern bool					installations_refer_to(int64 rollout);
+extern bool					id_after(const pg_uuid_t *id, pg_uuid_t *next);
+extern void					installation_set_runs(LoadedInstallation *loaded, const char *version, TimestampTz since);
+extern bool					installation_lock(const LoadedInstallation *loaded, bool wait);
+extern bool					installation_try_save(LoadedInstallation *loaded, TimestampTz stamp);
+extern void					installation_save(LoadedInstallation *loaded, TimestampTz stamp);
+extern void					installations_insert(List *installations, TimestampTz stamp);
+extern void					installation_delete(LoadedInstallation *loaded);
+extern int64				next_token(void);
+pg_noreturn extern void		refuse_changed_by_hand(const char *what);
 
 #endif /* ROLLOUT_INSTALLATION_H */

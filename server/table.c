@@ -26,6 +26,7 @@
 #include "executor/tuptable.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
@@ -119,16 +120,27 @@ has_unknown_parts(const OwnTable *table, TupleDesc desc)
 	return columns > table->count || checks > (table->is_consistent ? 1 : 0);
 }
 
-/* Open the table until the transaction ends, as a query does. */
+/*
+ * Open the table until the transaction ends, as a query does.  Once the lock is
+ * granted, the session has heard of the changes that were committed before: if the
+ * table is still the one that is known then, it stays so.
+ */
 static Relation
 open_table(OwnTable *table)
 {
+	Oid		 known = table->relid;
 	Relation rel = NULL;
 
 	Assert(table->count <= TABLE_MAX_COLUMNS);
 	remember(&known_tables, table);
-	if (OidIsValid(table->relid))
-		rel = try_table_open(table->relid, AccessShareLock);
+	if (OidIsValid(known))
+	{
+		LockRelationOid(known, AccessShareLock);
+		if (table->relid == known)
+			rel = table_open(known, NoLock);
+		else
+			UnlockRelationOid(known, AccessShareLock);
+	}
 	if (rel == NULL)
 	{
 		table->relid = InvalidOid;
@@ -218,6 +230,92 @@ snapshot_for(Seen seen)
 	return RegisterSnapshot(GetTransactionSnapshot());
 }
 
+/* An index that is open, and rows of it are read. */
+typedef struct KeyScan
+{
+	TableIndex	   *index;
+	Relation		rel;
+	Relation		index_rel;
+	Snapshot		snapshot;
+	TupleTableSlot *slot;
+	IndexScanDesc	scan;
+	ScanKeyData		keys[TABLE_INDEX_KEYS];
+} KeyScan;
+
+/* The index's column for a column of the table. */
+static AttrNumber
+index_column(Relation index_rel, AttrNumber attnum)
+{
+	int i = 0;
+
+	while (index_rel->rd_index->indkey.values[i] != attnum)
+	{
+		if (++i == index_rel->rd_index->indnkeyatts)
+			elog(ERROR, "index \"%s\" has no column %d of its table", RelationGetRelationName(index_rel), attnum);
+	}
+	return (AttrNumber) (i + 1);
+}
+
+static KeyScan *
+open_scan(TableIndex *index, Seen seen)
+{
+	OwnTable *table = index->table;
+	KeyScan	 *scan = palloc_object(KeyScan);
+	TupleDesc desc;
+
+	scan->index = index;
+	scan->rel = open_table(table);
+	scan->index_rel = index_open(index_of(index, scan->rel), AccessShareLock);
+	scan->snapshot = snapshot_for(seen);
+	scan->slot = table_slot_create(scan->rel, NULL);
+	scan->scan = index_scan(scan->rel, scan->index_rel, scan->snapshot, index->nkeys);
+	desc = RelationGetDescr(scan->rel);
+	for (int i = 0; i < index->nkeys; i++)
+	{
+		AttrNumber attnum = table->attnum[index->keys[i].column];
+
+		ScanKeyEntryInitialize(&scan->keys[i], 0, index_column(scan->index_rel, attnum), index->keys[i].strategy,
+							   InvalidOid, TupleDescAttr(desc, attnum - 1)->attcollation,
+							   index->keys[i].procedure, (Datum) 0);
+	}
+	return scan;
+}
+
+/* Begin to read the rows of these keys. */
+static void
+find(KeyScan *scan, const NullableDatum *keys)
+{
+	for (int i = 0; i < scan->index->nkeys; i++)
+	{
+		Assert(!keys[i].isnull);
+		scan->keys[i].sk_argument = keys[i].value;
+	}
+	index_rescan(scan->scan, scan->keys, scan->index->nkeys, NULL, 0);
+}
+
+/* The next of them, in the caller's memory; NULL: there is no more. */
+static TableRow *
+next_row(KeyScan *scan)
+{
+	const OwnTable *table = scan->index->table;
+
+	CHECK_FOR_INTERRUPTS();
+	if (!index_getnext_slot(scan->scan, scan->index->descending ? BackwardScanDirection : ForwardScanDirection, scan->slot))
+		return NULL;
+	return row_of(table, ExecCopySlotHeapTuple(scan->slot), RelationGetDescr(scan->rel), table->attnum);
+}
+
+static void
+close_scan(KeyScan *scan)
+{
+	index_endscan(scan->scan);
+	ExecDropSingleTupleTableSlot(scan->slot);
+	UnregisterSnapshot(scan->snapshot);
+	index_close(scan->index_rel, NoLock);
+	table_close(scan->rel, NoLock);
+	pfree(scan);
+}
+
 /*
  * table_rows
  *		The rows of these keys, in the order of the index (backwards if it says
@@ -226,48 +324,52 @@ snapshot_for(Seen seen)
 List *
 table_rows(TableIndex *index, const NullableDatum *keys, Seen seen, int64 at_most)
 {
-	OwnTable   *table = index->table;
-	Relation	rel = open_table(table);
-	Relation	index_rel = index_open(index_of(index, rel), AccessShareLock);
-	TupleDesc	desc = RelationGetDescr(rel);
-	Snapshot	snapshot = snapshot_for(seen);
-	ScanKeyData scan_keys[TABLE_INDEX_KEYS];
-	SysScanDesc scan;
-	HeapTuple	tuple;
-	List	   *rows = NIL;
+	KeyScan	 *scan = open_scan(index, seen);
+	List	 *rows = NIL;
+	TableRow *row;
 
-	for (int i = 0; i < index->nkeys; i++)
+	find(scan, keys);
+	while ((row = next_row(scan)) != NULL)
 	{
-		AttrNumber attnum = table->attnum[index->keys[i].column];
-
-		Assert(!keys[i].isnull);
-		ScanKeyEntryInitialize(&scan_keys[i], 0, attnum, index->keys[i].strategy, InvalidOid,
-							   TupleDescAttr(desc, attnum - 1)->attcollation,
-							   index->keys[i].procedure, keys[i].value);
-	}
-	scan = systable_beginscan_ordered(rel, index_rel, snapshot, index->nkeys, scan_keys);
-	while (HeapTupleIsValid(tuple = systable_getnext_ordered(
-								scan, index->descending ? BackwardScanDirection : ForwardScanDirection)))
-	{
-		CHECK_FOR_INTERRUPTS();
-		rows = lappend(rows, row_of(table, heap_copytuple(tuple), desc, table->attnum));
+		rows = lappend(rows, row);
 		if (list_length(rows) == at_most)
 			break;
 	}
-	systable_endscan_ordered(scan);
-	UnregisterSnapshot(snapshot);
-	index_close(index_rel, NoLock);
-	table_close(rel, NoLock);
+	close_scan(scan);
 	return rows;
 }
 
-/* table_row: the first of them; NULL: there is none. */
+/*
+ * table_row_of_each
+ *		For each of many sets of keys, which stand one after the other, the first
+ *		of its rows, or NULL: an array in the caller's memory.
+ */
+TableRow **
+table_row_of_each(TableIndex *index, const NullableDatum *keys, int count, Seen seen)
+{
+	KeyScan	  *scan = open_scan(index, seen);
+	TableRow **rows = palloc_array(TableRow *, count);
+
+	for (int i = 0; i < count; i++)
+	{
+		find(scan, &keys[i * index->nkeys]);
+		rows[i] = next_row(scan);
+	}
+	close_scan(scan);
+	return rows;
+}
+
+/* table_row: the first of the rows of these keys; NULL: there is none. */
 TableRow *
 table_row(TableIndex *index, const NullableDatum *keys, Seen seen)
 {
-	List *rows = table_rows(index, keys, seen, 1);
+	KeyScan	 *scan = open_scan(index, seen);
+	TableRow *row;
 
-	return rows == NIL ? NULL : (TableRow *) linitial(rows);
+	find(scan, keys);
+	row = next_row(scan);
+	close_scan(scan);
+	return row;
 }
 
 /*

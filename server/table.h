@@ -84,16 +84,17 @@ typedef enum Seen
 
 #define ALL_ROWS 0
 
-extern List		*table_rows(TableIndex *index, const NullableDatum *keys, Seen seen, int64 at_most);
-extern TableRow *table_row(TableIndex *index, const NullableDatum *keys, Seen seen);
-extern TableRow *table_row_at(OwnTable *table, const ItemPointerData *tid);
-extern uint64	 table_generation(const OwnTable *table);
-extern TableRow *table_new_row(const OwnTable *table);
-extern void		 table_insert(OwnTable *table, List *rows);
-extern bool		 table_update(OwnTable *table, TableRow *row);
-extern bool		 table_lock_row(OwnTable *table, const TableRow *row, bool wait);
-extern bool		 table_delete(OwnTable *table, const TableRow *row);
-extern TableRow *table_record(OwnTable *table, HeapTupleHeader record);
-extern int64	 sequence_next(const char *sequence);
+extern List		 *table_rows(TableIndex *index, const NullableDatum *keys, Seen seen, int64 at_most);
+extern TableRow	 *table_row(TableIndex *index, const NullableDatum *keys, Seen seen);
+extern TableRow **table_row_of_each(TableIndex *index, const NullableDatum *keys, int count, Seen seen);
+extern TableRow	 *table_row_at(OwnTable *table, const ItemPointerData *tid);
+extern uint64	  table_generation(const OwnTable *table);
+extern TableRow	 *table_new_row(const OwnTable *table);
+extern void		  table_insert(OwnTable *table, List *rows);
+extern bool		  table_update(OwnTable *table, TableRow *row);
+extern bool		  table_lock_row(OwnTable *table, const TableRow *row, bool wait);
+extern bool		  table_delete(OwnTable *table, const TableRow *row);
+extern TableRow	 *table_record(OwnTable *table, HeapTupleHeader record);
+extern int64	  sequence_next(const char *sequence);
 
 #endif /* SERVER_TABLE_H */
