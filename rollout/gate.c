@@ -469,6 +469,8 @@ is_due(LoadedPackage *loaded, const WorkspacesTable *table, const char *version,
 		return false;
 	}
 	seen.id = DatumGetUUIDP(workspace.value)->data;
+	if (why == NULL && !machine_is_open_to(&loaded->package, &rollout->rollout, &seen, loaded->now))
+		return false;
 	installation = package_installation(loaded, DatumGetUUIDP(workspace.value));
 	due = machine_due(&loaded->package, &rollout->rollout, &installation->installation, &seen, loaded->now);
 	if (why != NULL)

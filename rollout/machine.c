@@ -800,13 +800,31 @@ machine_is_open(const Package *package, const Rollout *rollout, Tier tier, Momen
 	return machine_phase(package, rollout) == PHASE_PROMOTED && machine_ramp_ends_at(rollout) <= now;
 }
 
-/* Is the version open to this workspace, but for a freeze? */
-static bool
-is_open_to(const Package *package, const Rollout *rollout, const Workspace *workspace, Moment now)
+/*
+ * machine_is_open_to
+ *		Is the version open to this workspace, but for a freeze?  Without a version
+ *		(NULL): is any?
+ *
+ * If not, the workspace is not due, whatever it has.
+ */
+bool
+machine_is_open_to(const Package *package, const Rollout *rollout, const Workspace *workspace, Moment now)
 {
-	if (workspace->tier == TIER_CANARY)
+	const Rollout *open;
+
+	if (workspace->tier == TIER_PRODUCTION)
+	{
+		open = open_to_production(package, workspace, now);
+		return open != NULL && (rollout == NULL || rollout == open);
+	}
+	if (rollout != NULL)
 		return is_open_to_canaries(package, rollout);
-	return open_to_production(package, workspace, now) == rollout;
+	for (int i = 0; i < package->count; i++)
+	{
+		if (is_open_to_canaries(package, package->rollouts[i]))
+			return true;
+	}
+	return false;
 }
 
 static bool
@@ -912,7 +930,7 @@ machine_due(const Package *package, const Rollout *rollout, const Installation *
 			const Workspace *workspace, Moment now)
 {
 	const Rollout *handed = last_handed(package, installation);
-	bool		   open = is_open_to(package, rollout, workspace, now);
+	bool		   open = machine_is_open_to(package, rollout, workspace, now);
 	bool		   of_run = handed == rollout && is_of_run(rollout, installation) &&
 		installation->rollout == rollout->id;
 

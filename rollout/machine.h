@@ -254,6 +254,7 @@ extern Moment	machine_turn_at(const Package *package, const Rollout *rollout);
 
 extern bool machine_is_frozen(const Package *package);
 extern bool machine_is_open(const Package *package, const Rollout *rollout, Tier tier, Moment now);
+extern bool machine_is_open_to(const Package *package, const Rollout *rollout, const Workspace *workspace, Moment now);
 
 /* Why a workspace is, or is not, due for a version. */
 typedef enum Answer

@@ -170,7 +170,7 @@ installations_of_page(const Search *search, const List *page)
 {
 	const LoadedPackage *loaded = search->loaded;
 	int					 count = list_length(page);
-	LoadedInstallation **result = palloc0_array(LoadedInstallation *, count);
+	LoadedInstallation **result;
 	const FleetRow		*first = (const FleetRow *) linitial(page);
 	const FleetRow		*last = (const FleetRow *) llast(page);
 	int64				 at_most = RANGE_PER_WORKSPACE * count;
@@ -178,15 +178,19 @@ installations_of_page(const Search *search, const List *page)
 	bool				 in_range = list_length(between) < at_most;
 	ListCell			*lc = list_head(between);
 
+	if (!in_range)
+	{
+		Datum *ids = palloc_array(Datum, count);
+
+		for (int i = 0; i < count; i++)
+			ids[i] = UUIDPGetDatum(&((const FleetRow *) list_nth(page, i))->id);
+		return installations_of(loaded->id, ids, count, loaded->seen);
+	}
+	result = palloc0_array(LoadedInstallation *, count);
 	for (int i = 0; i < count; i++)
 	{
 		const FleetRow *row = (const FleetRow *) list_nth(page, i);
 
-		if (!in_range)
-		{
-			result[i] = installation_load(loaded->id, &row->id, loaded->seen);
-			continue;
-		}
 		while (lc != NULL && compare_ids(&((LoadedInstallation *) lfirst(lc))->workspace, &row->id) < 0)
 			lc = lnext(between, lc);
 		if (lc != NULL && compare_ids(&((LoadedInstallation *) lfirst(lc))->workspace, &row->id) == 0)
@@ -451,6 +455,53 @@ search_fleet(Search *search)
 	search->came_round = search->found == NIL && !search->over_budget && all_canaries && (search->came_round || !production);
 }
 
+/* Can the workspace be due, as far as the fleet tells? */
+static bool
+may_be_due(const Search *search, const FleetRow *row)
+{
+	Workspace workspace = { .id = row->id.data, .live = row->live, .tier = row->tier };
+
+	return row->live &&
+		machine_is_open_to(&search->loaded->package, search->target ? &search->target->rollout : NULL, &workspace,
+						   search->loaded->now);
+}
+
+/*
+ * Look at these workspaces, in their order.  True: enough are found.
+ *
+ * Most candidates of a queue may be held, so what they have is read only of those
+ * that the version is open to.
+ */
+static bool
+look_at_candidates(Search *search, const Datum *candidates, int count)
+{
+	List				*rows = workspaces_look(search->table, candidates, count, false);
+	FleetRow		   **sorted = sorted_rows(rows);
+	const FleetRow	   **open = palloc_array(const FleetRow *, count);
+	Datum				*ids = palloc_array(Datum, count);
+	int					 open_count = 0;
+	LoadedInstallation **installations;
+
+	for (int i = 0; i < count; i++)
+	{
+		const FleetRow *row = row_of_id(sorted, list_length(rows), DatumGetUUIDP(candidates[i]));
+
+		if (row == NULL || !may_be_due(search, row))
+			continue;
+		ids[open_count] = candidates[i];
+		open[open_count++] = row;
+	}
+	if (open_count == 0)
+		return false;
+	installations = installations_of(search->loaded->id, ids, open_count, search->loaded->seen);
+	for (int i = 0; i < open_count; i++)
+	{
+		if (look(search, open[i], installations[i]))
+			return true;
+	}
+	return false;
+}
+
 /*
  * search_candidates
  *		Of these workspaces those that are due, in their order.
@@ -458,21 +509,22 @@ search_fleet(Search *search)
 void
 search_candidates(Search *search, const Datum *candidates, int count)
 {
-	List	  *rows;
-	FleetRow **sorted;
+	MemoryContext caller_context;
+	MemoryContext context;
+	int			  page_size = SMALL_PAGE;
+	bool		  enough = search->wanted <= 0;
 
-	if (search->wanted <= 0 || count == 0 || machine_is_frozen(&search->loaded->package))
+	if (machine_is_frozen(&search->loaded->package))
 		return;
-	rows = workspaces_look(search->table, candidates, count, false);
-	sorted = sorted_rows(rows);
-	for (int i = 0; i < count; i++)
+	context = AllocSetContextCreate(CurrentMemoryContext, "update_tier page", ALLOCSET_DEFAULT_SIZES);
+	caller_context = MemoryContextSwitchTo(context);
+	for (int i = 0; i < count && !enough; i += page_size)
 	{
-		const pg_uuid_t *id = DatumGetUUIDP(candidates[i]);
-		const FleetRow	*row = row_of_id(sorted, list_length(rows), id);
-
 		CHECK_FOR_INTERRUPTS();
-		if (row != NULL &&
-			look(search, row, installation_load(search->loaded->id, id, search->loaded->seen)))
-			return;
+		MemoryContextReset(context);
+		page_size = i == 0 ? SMALL_PAGE : LARGE_PAGE;
+		enough = look_at_candidates(search, &candidates[i], Min(page_size, count - i));
 	}
+	MemoryContextSwitchTo(caller_context);
+	MemoryContextDelete(context);
 }

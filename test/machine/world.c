@@ -367,6 +367,7 @@ check_grant(const World *world, int v, int w, bool forced)
 {
 	const Rollout *rollout = rollout_of(world, v);
 	const Rollout *handed = world->handed[w] < 0 ? NULL : rollout_of(world, world->handed[w]);
+	Workspace	   workspace = world_workspace(world, w);
 
 	MUST(ONE_LEASE, !holds_lease(world, w));
 	if (forced)
@@ -374,12 +375,13 @@ check_grant(const World *world, int v, int w, bool forced)
 	MUST(ONE_LEASE, world->package.in_flight < rollout->policy.max_in_flight);
 	MUST(GATE, world->package.frozen_until <= world->package.stamp);
 	MUST(GATE, world->live[w]);
+	/* A search asks this before it reads what the workspace has. */
+	MUST(AGREE, machine_is_open_to(&world->package, rollout, &workspace, world->clock));
+	MUST(AGREE, machine_is_open_to(&world->package, NULL, &workspace, world->clock));
 	if (world->tiers[w] == TIER_CANARY)
 		MUST(GATE, rollout->phase == PHASE_CANARY || rollout->phase == PHASE_SOAKING || (rollout->phase == PHASE_PROMOTED && rollout == newest_promoted(world)));
 	else
 	{
-		Workspace workspace = world_workspace(world, w);
-
 		MUST(GATE, rollout->phase == PHASE_PROMOTED);
 		MUST(GATE, machine_opens_at(&world->package, rollout, &workspace) <= world->clock);
 		/* What is newer and promoted has not come to this workspace yet. */
