@@ -381,6 +381,8 @@ CREATE INDEX installation_leased ON update_tier.installation (package_id, lease_
     WHERE state = 'claimed';
 CREATE INDEX installation_rollout ON update_tier.installation (rollout, workspace);
 CREATE INDEX installation_runs ON update_tier.installation (runs, workspace);
+CREATE INDEX installation_runs_version ON update_tier.installation (package_id, runs_version)
+    WHERE runs_version IS NOT NULL;
 COMMENT ON TABLE update_tier.installation IS
 'One row for each package and workspace: the latest attempt, and the version that the workspace runs. Read it through update_tier.installed.';
 COMMENT ON COLUMN update_tier.installation.rollout IS
@@ -735,10 +737,12 @@ SELECT r.package,
 COMMENT ON VIEW update_tier.status IS
 'One row for each rollout, those that need attention first: its phase, counts per tier, the ends of its soak and ramp, what it waits for, the reason given with the last verb, and when a search last found no workspace that was due.';
 
+-- The version is that of a rollout, or of none: in two parts, so that each has an
+-- index for package and version.
 CREATE VIEW update_tier.installed AS
-SELECT p.name AS package,
+SELECT i.package,
        i.workspace,
-       COALESCE(v.version, i.runs_version) AS version,
+       i.version,
        i.runs_since AS since,
        a.version AS attempted_version,
        i.attempt,
@@ -751,9 +755,16 @@ SELECT p.name AS package,
        CASE WHEN i.state NOT IN ('claimed', 'succeeded') THEN i.retry_at END AS retry_at,
        i.changed_at,
        i.detail
-  FROM update_tier.installation AS i
-  JOIN update_tier.package AS p ON p.id = i.package_id
-  LEFT JOIN update_tier.rollout AS v ON v.id = i.runs
+  FROM (SELECT p.name AS package, v.version, r.*
+          FROM update_tier.installation AS r
+          JOIN update_tier.package AS p ON p.id = r.package_id
+          LEFT JOIN update_tier.rollout AS v ON v.id = r.runs AND v.package = p.name
+         WHERE r.runs IS NOT NULL
+        UNION ALL
+        SELECT p.name, n.runs_version, n.*
+          FROM update_tier.installation AS n
+          JOIN update_tier.package AS p ON p.id = n.package_id
+         WHERE n.runs IS NULL) AS i
   LEFT JOIN update_tier.rollout AS a ON a.id = i.rollout;
 COMMENT ON VIEW update_tier.installed IS
 'One row for each package and workspace: the version that the workspace runs as far as is known (NULL: unknown) and since when, and the latest attempt with its state.';

@@ -167,8 +167,37 @@ SELECT package, n(workspace), version, since <= changed_at AS since, attempted_v
        token IS NOT NULL AS token, lease_until > now() AS leased, retry_at IS NOT NULL AS retry, detail
   FROM update_tier.installed WHERE package <> 'p' ORDER BY package, workspace;
 \d update_tier.installed
+
+-- Package and version are found through indexes, whether the version was started or
+-- only observed, and rows of other versions are not read.
+SELECT update_tier.start('many', 'v1'), update_tier.start('many', 'v2'), update_tier.observe('many', 'v1', w(1)), update_tier.observe('many', 'by hand', w(2));
+INSERT INTO update_tier.installation (package_id, workspace, rollout, run, ordinal, attempt, state, tier, lease_until, retry_at,
+                                      resumed, runs, runs_ordinal, runs_well, runs_version, runs_since, changed_at)
+SELECT r.package_id, gen_random_uuid(), r.id, 1, r.ordinal, 0, 'succeeded', 'production', '-infinity', '-infinity',
+       0, r.id, r.ordinal, true, r.version, now(), now()
+  FROM (SELECT p.id, r.id, r.ordinal, NULL FROM update_tier.package AS p JOIN update_tier.rollout AS r ON r.package = p.name
+         WHERE p.name = 'many' AND r.version = 'v2'
+        UNION ALL
+        SELECT id, NULL, 0, 'elsewhere' FROM update_tier.package WHERE name = 'many') AS r (package_id, id, ordinal, version),
+       generate_series(1, 50000);
+ANALYZE update_tier.package, update_tier.rollout, update_tier.installation;
+CREATE FUNCTION plan(query text) RETURNS TABLE (indexes text, rows_read numeric) LANGUAGE plpgsql AS $$
+DECLARE
+    plan jsonb;
+BEGIN
+    EXECUTE 'EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) ' || query INTO plan;
+    RETURN QUERY
+        SELECT (SELECT string_agg(name #>> '{}', ', ' ORDER BY name) FROM jsonb_path_query(plan, 'strict $.**."Index Name" ? (@ starts with "installation")') AS name),
+               (SELECT sum((node ->> 'Actual Rows')::numeric * (node ->> 'Actual Loops')::numeric + COALESCE((node ->> 'Rows Removed by Filter')::numeric, 0))::integer::numeric
+                  FROM jsonb_path_query(plan, 'strict $.** ? (@."Relation Name" == "installation")') AS node);
+END $$;
+SELECT * FROM plan($$SELECT * FROM update_tier.installed WHERE package = 'many' AND version = 'v1'$$);
+SELECT * FROM plan($$SELECT * FROM update_tier.installed WHERE package = 'many' AND version = 'by hand'$$);
+SELECT * FROM plan($$SELECT * FROM update_tier.installed WHERE package = 'many' AND version = 'none'$$);
+SELECT version, n(workspace) FROM update_tier.installed WHERE package = 'many' AND version IN ('v1', 'by hand') ORDER BY version DESC;
+SELECT version, count(*) FROM update_tier.installed WHERE package = 'many' GROUP BY version ORDER BY version;
 DROP VIEW fleet;
-DROP FUNCTION why, work;
+DROP FUNCTION why, work, plan;
 
 \set ECHO none
 \i :fleet_gone
