@@ -8,6 +8,9 @@ CREATE TABLE queue AS SELECT id AS workspace, 'p' AS package, '1' AS version FRO
 VACUUM ANALYZE queue;
 SELECT update_tier.set_policy('p', soak => '0', require_canary => false), update_tier.start('p', '1') \g /dev/null
 SELECT plain.start('p', '1', '0', false, 25) \g /dev/null
+VACUUM ANALYZE plain.rollout, plain.installation;
+-- Of tables this small the planner would plan some statements again in each call.
+SET plan_cache_mode = force_generic_plan;
 SELECT compare(:turns, false,
     'production list', 'SELECT count(*) FROM production_workspaces()',
     'production query', $$SELECT count(*) FROM (SELECT id FROM plain_workspaces WHERE live AND update_tier = 'production' ORDER BY id OFFSET 0) AS w$$);
@@ -21,7 +24,27 @@ SELECT compare(:turns, false,
         WHERE r.promoted OR w.update_tier = 'canary' AND r.version IS NOT NULL$$,
     'is_open PL/pgSQL', $$SELECT count(*) FROM queue AS q JOIN workspaces AS w ON w.id = q.workspace WHERE plain.is_open(q.package, q.version, w.update_tier)$$,
     'allows', $$SELECT count(*) FROM queue AS q WHERE update_tier.allows(q.package, q.version, q.workspace)$$,
-    'allows PL/pgSQL', $$SELECT count(*) FROM queue AS q WHERE plain.allows(q.package, q.version, q.workspace)$$);
+    'allows PL/pgSQL', $$SELECT count(*) FROM queue AS q WHERE plain.allows(q.package, q.version, q.workspace)$$,
+    'wanted_version', $$SELECT count(update_tier.wanted_version(q.package, q.workspace)) FROM queue AS q$$);
+RESET plan_cache_mode;
+-- A tick of a queue whose first 10,000 rows are all held: their version is not open to
+-- production yet.
+CREATE TABLE candidates AS SELECT id AS workspace FROM workspaces WHERE update_tier = 'production' LIMIT 10000;
+SELECT update_tier.set_policy('h', soak => '1 day', require_canary => true), update_tier.start('h', '1') \g /dev/null
+VACUUM ANALYZE candidates, update_tier.package, update_tier.rollout, update_tier.installation;
+SELECT compare(:turns, false,
+    'candidates held', $$SELECT count(*) FROM update_tier.claim_batch('h', '1', 25, ARRAY(SELECT workspace FROM candidates))$$,
+    'candidates held by hand', $$SELECT count(*) FROM (SELECT c.workspace
+      FROM candidates AS c JOIN workspaces AS w ON w.id = c.workspace AND w.live
+      JOIN update_tier.rollout AS r ON r.package = 'h' AND r.version = '1'
+      JOIN update_tier.package AS p ON p.name = r.package
+      LEFT JOIN update_tier.installation AS i ON i.package_id = p.id AND i.workspace = c.workspace
+     WHERE (w.update_tier = 'canary' AND r.phase IN ('canary', 'soaking')
+            OR r.phase = 'promoted' AND r.promoted_at + r.ramp <= now()
+            OR r.phase = 'soaking' AND r.auto_promote AND r.soaks_from + r.soak + r.ramp <= now())
+       AND (i.rollout IS NULL OR i.ordinal < r.ordinal AND (i.state <> 'claimed' OR i.lease_until <= now())
+            OR i.rollout = r.id AND i.state NOT IN ('claimed', 'succeeded') AND i.attempt < r.max_attempts AND i.retry_at <= now())
+     LIMIT 25) AS due$$);
 -- What the record of changes costs an UPDATE that leaves the tier alone.
 SELECT update_tier.attach('workspaces', 'live', audit => false) \g /dev/null
 CREATE TABLE audited (LIKE workspaces INCLUDING ALL);
