@@ -8,7 +8,9 @@
 #include "postgres.h"
 
 #include "access/table.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
+#include "storage/bufmgr.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
@@ -23,6 +25,7 @@
 #include "fleet/tier_values.h"
 #include "fleet/type_change.h"
 #include "server/dynamic_sql.h"
+#include "server/node.h"
 
 /* With so many NULLs a NOTICE says that setting them takes a while. */
 #define MANY_NULLS 10000
@@ -93,13 +96,38 @@ convert_column(Oid relid, const char *table, ColumnForm form, Oid domain, const 
 static void
 fill_nulls(Oid relid, const char *table)
 {
-	if (run_sql("SELECT FROM %s WHERE " TIER_COLUMN " IS NULL LIMIT %d", table, MANY_NULLS) == MANY_NULLS)
+	if (run_sql("SELECT true FROM %s WHERE " TIER_COLUMN " IS NULL LIMIT %d", table, MANY_NULLS) == MANY_NULLS)
 		ereport(NOTICE,
 				(errmsg("setting %d or more rows of \"%s\" from NULL to \"%s\", while nobody else can use the table",
 						MANY_NULLS, get_rel_name(relid), tier_names[DEFAULT_TIER]),
 				 errhint("To keep the table in use, cancel, and set them in batches first; see \"A large table\" in doc/operations.md.")));
 	run_sql("UPDATE %s SET " TIER_COLUMN " = '%s' WHERE " TIER_COLUMN " IS NULL",
 			table, tier_names[DEFAULT_TIER]);
+}
+
+/*
+ * A table that was distributed has its former rows on disk still.  No statement
+ * sees them, but the server looks at them to make the column NOT NULL.
+ *
+ * Errors: 55000.
+ */
+static void
+check_no_former_rows(Oid relid, const char *table)
+{
+	Relation rel;
+
+	if (!is_distributed(relid) || get_rel_relkind(relid) != RELKIND_RELATION)
+		return;
+	rel = table_open(relid, NoLock);
+	if (RelationGetNumberOfBlocks(rel) > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("cannot attach \"%s\": its rows from before it was distributed are still on disk",
+						RelationGetRelationName(rel)),
+				 errdetail("Column \"" TIER_COLUMN "\" can be null, and they would be checked for nulls."),
+				 errhint("Remove them with SELECT truncate_local_data_after_distributing_table(%s), and attach again.",
+						 quote_literal_cstr(table))));
+	table_close(rel, NoLock);
 }
 
 static bool
@@ -134,6 +162,8 @@ make_tier_column(Oid relid, ColumnForm form, Oid domain)
 	/* Children and partitions, too: no session may add a value that we have not seen. */
 	(void) find_all_inheritors(relid, AccessExclusiveLock, NULL);
 	nullable = is_nullable(relid);
+	if (nullable)
+		check_no_former_rows(relid, table);
 	if (form != COLUMN_ATTACHED)
 		found = look_at_column(relid, form);
 

@@ -68,11 +68,30 @@
 
 PG_FUNCTION_INFO_V1(update_tier_attach);
 
+/*
+ * Refuse a table that Citus distributes in a way that attach() cannot support.
+ * Triggers of such a table run on its shards, if they may be created at all.
+ */
+static void
+check_distribution(Oid relid, bool audit)
+{
+	if (!is_distributed(relid))
+		return;
+	if (audit)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot attach \"%s\" with audit: Citus distributes the table", get_rel_name(relid)),
+				 errdetail("A trigger would run on its shards, and record nothing."),
+				 errhint("Attach it with audit => false. What set_update_tier() changes is recorded all the same.")));
+	(void) owner_can_read_shards(relid, false);
+}
+
 /* What attach() found, and what it has to change. */
 typedef struct Findings
 {
 	AttachedRow old; /* what was attached before */
 	char	   *live_when;
+	bool		condition_is_kept; /* it is that of a table that is gone */
 	ColumnForm	form;
 	bool		column_is_right;
 	bool		has_index;
@@ -145,6 +164,31 @@ without_invalid(List *indexes)
 	return indexes;
 }
 
+static void
+kept_condition_context(void *arg)
+{
+	errcontext("live_when of the attached table that no longer exists, which is kept until update_tier.detach() or another live_when");
+}
+
+/*
+ * The canonical form of a condition.  "is_kept": it is that of a table that is
+ * gone.  The new table most likely takes its place, as when undistribute_table()
+ * of Citus makes a table again.  To forget the condition would make workspaces
+ * live that are not.
+ */
+static char *
+condition_of(Relation rel, const char *text, bool is_kept)
+{
+	ErrorContextCallback context = { .previous = error_context_stack, .callback = kept_condition_context };
+	char				*canonical;
+
+	if (is_kept)
+		error_context_stack = &context;
+	canonical = condition_canonical(rel, text);
+	error_context_stack = context.previous;
+	return canonical;
+}
+
 /*
  * Look at the table, and refuse what cannot be attached.  The caller holds a
  * lock on it.
@@ -168,8 +212,13 @@ look_at_table(Oid relid, const char *live_when_text)
 	rel = relation_open(relid, NoLock);
 	check_relation(rel);
 	found.form = tier_column_form(rel, tier_domain_oid(), &attnum);
+	if (live_when_text == NULL && OidIsValid(found.old.relid) && found.old.relid != relid)
+	{
+		live_when_text = found.old.live_when;
+		found.condition_is_kept = live_when_text != NULL;
+	}
 	if (live_when_text != NULL)
-		found.live_when = condition_canonical(rel, live_when_text);
+		found.live_when = condition_of(rel, live_when_text, found.condition_is_kept);
 	found.has_index = find_index(rel, found.form, found.live_when, &found.old, &found.outdated);
 	if (found.outdated != NIL && is_index_being_built(relid))
 		found.outdated = without_invalid(found.outdated);
@@ -266,7 +315,7 @@ change_table(Oid relid, const Findings *found, bool audit)
 		LockRelationOid(relid, AccessExclusiveLock);
 	foreach(lc, found->outdated)
 		run_sql("DROP INDEX %s", qualified_name(lfirst_oid(lc)));
-	if (found->form == COLUMN_MISSING)
+	if (found->form == COLUMN_MISSING && !is_distributed(relid))
 		watched = watch_rows(relid);
 	if (!found->column_is_right)
 		make_tier_column(relid, found->form, tier_domain_oid());
@@ -290,6 +339,7 @@ attach_table(Oid relid, const char *live_when_text, bool create_index, bool audi
 
 	/* Before any lock: a role that may not attach a table must not block it. */
 	check_owner(relid);
+	check_distribution(relid, audit);
 	if (is_attached_already(relid, live_when_text, create_index, audit))
 		return;
 	found = lock_and_look(relid, live_when_text);
@@ -298,16 +348,22 @@ attach_table(Oid relid, const char *live_when_text, bool create_index, bool audi
 	nest_level = NewGUCNestLevel();
 	watched = change_table(relid, &found, audit);
 
-	/*
-	 * As the caller, who may have the right to create in the schema while the
-	 * table's owner has not.  The index contains no user's code.
-	 */
 	if (create_index && !found.has_index)
+	{
+		Identity caller = become_index_creator(relid);
+
 		build_index(relid, found.live_when, watched);
+		become_again(caller);
+	}
 	AtEOXact_GUC(true, nest_level);
 
 	if (!is_remembered(relid, &found))
 		attached_write(relid, found.live_when);
+	if (found.condition_is_kept)
+		ereport(NOTICE,
+				(errmsg("the condition on live workspaces is kept: %s", found.live_when),
+				 errdetail("The table that was attached before no longer exists."),
+				 errhint("To forget the condition, call update_tier.detach() before update_tier.attach().")));
 	if (found.old.relid == relid && found.live_when == NULL && found.old.live_when != NULL)
 		ereport(NOTICE,
 				(errmsg("every row of \"%s\" counts as a live workspace now", get_rel_name(relid)),

@@ -58,6 +58,7 @@ may_attach_at_install(NullableDatum table, LeftAlone *why)
 	if (is_distributed(relid))
 	{
 		why->detail = "Citus distributes it, and would run this script on its workers, too.";
+		why->hint = "Attach it with SELECT update_tier.attach('workspaces', audit => false).";
 		return false;
 	}
 	child = foreign_child(relid);

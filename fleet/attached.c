@@ -7,10 +7,12 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "access/relscan.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
+#include "catalog/pg_authid.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
@@ -33,6 +35,7 @@
 #include "server/compat.h"
 #include "server/dynamic_sql.h"
 #include "server/identity.h"
+#include "server/node.h"
 #include "server/settings.h"
 #include "server/values.h"
 
@@ -219,6 +222,46 @@ is_fit(Oid relid, const char *name, bool missing_ok)
 		has_column(relid, TIER_COLUMN, tier_domain_oid(), missing_ok);
 }
 
+/*
+ * owner_can_read_shards
+ *		Can the owner of a distributed table read all of its rows?  If not: false,
+ *		or an error.
+ *
+ * Citus reads them over connections that the owner opens to other nodes.  What
+ * exempts a statement from FORCE ROW LEVEL SECURITY does not travel with it, so
+ * the owner would see no row.
+ *
+ * Errors: 0A000.
+ */
+bool
+owner_can_read_shards(Oid relid, bool missing_ok)
+{
+	Oid		  owner = relation_owner(relid);
+	char	 *owner_name = GetUserNameFromId(owner, false);
+	HeapTuple role = SearchSysCache1(AUTHOID, ObjectIdGetDatum(owner));
+	HeapTuple table = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	bool	  logs_in = HeapTupleIsValid(role) && ((Form_pg_authid) GETSTRUCT(role))->rolcanlogin;
+	bool	  sees_all = HeapTupleIsValid(table) &&
+		(!((Form_pg_class) GETSTRUCT(table))->relrowsecurity ||
+		 !((Form_pg_class) GETSTRUCT(table))->relforcerowsecurity || has_bypassrls_privilege(owner));
+
+	if (HeapTupleIsValid(role))
+		ReleaseSysCache(role);
+	if (HeapTupleIsValid(table))
+		ReleaseSysCache(table);
+	if ((logs_in && sees_all) || missing_ok)
+		return logs_in && sees_all;
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("distributed table %s cannot be read as its owner, \"%s\"", qualified_name(relid), owner_name),
+			 logs_in ?
+				 errdetail("On the nodes of Citus its policies would hide its rows from the owner.") :
+				 errdetail("Citus would open connections to its nodes as this role, which is not permitted to log in."),
+			 logs_in ?
+				 errhint("Use ALTER TABLE %s NO FORCE ROW LEVEL SECURITY.", qualified_name(relid)) :
+				 errhint("Use ALTER ROLE %s LOGIN.", quote_identifier(owner_name))));
+}
+
 /* Kept plans stay valid unless the table, its name or its condition has changed. */
 static void
 remember_table(const AttachedRow *row, const char *name)
@@ -255,6 +298,7 @@ load_attached_table(MissingTable missing)
 	AttachedRow row = { InvalidOid, NULL };
 	char	   *name = NULL;
 	Oid			owner;
+	bool		distributed;
 
 	register_callbacks();
 	heard_before = changes_heard;
@@ -272,7 +316,11 @@ load_attached_table(MissingTable missing)
 	owner = relation_owner(row.relid);
 	if (!is_fit(row.relid, name, missing == MISSING_IS_OK))
 		return false;
+	distributed = is_distributed(row.relid);
+	if (distributed && !owner_can_read_shards(row.relid, missing == MISSING_IS_OK))
+		return false;
 	remember_table(&row, name);
+	attached_table.distributed = distributed;
 	attached_table.attached_oid = attached_oid;
 	attached_table.statement_table.owner = owner;
 
@@ -379,6 +427,16 @@ Oid
 workspaces_seen(void)
 {
 	return is_current() || load_attached_table(MISSING_IS_OK) ? attached_table.relid : InvalidOid;
+}
+
+/*
+ * workspaces_are_distributed
+ *		Does Citus distribute the attached table?  Takes no lock on it.
+ */
+bool
+workspaces_are_distributed(void)
+{
+	return (is_current() || load_attached_table(MISSING_IS_OK)) && attached_table.distributed;
 }
 
 /*

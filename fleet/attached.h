@@ -26,6 +26,7 @@ typedef struct WorkspacesTable
 	TimestampTz	   read_for;		/* the query in parallel that read it, or 0 */
 	Oid			   attached_oid;	/* update_tier.attached itself */
 	Oid			   relid;			/* the workspaces table */
+	bool		   distributed;		/* by Citus: its rows may be on other nodes */
 } WorkspacesTable;
 
 /* A row of update_tier.attached. */
@@ -39,6 +40,7 @@ extern const WorkspacesTable *workspaces_lock(LOCKMODE mode);
 extern const WorkspacesTable *workspaces_if_attached(LOCKMODE mode);
 extern const WorkspacesTable *workspaces_if_readable(LOCKMODE mode);
 extern Oid					  workspaces_seen(void);
+extern bool					  workspaces_are_distributed(void);
 
 extern Oid				attached_table_oid(void);
 extern AttachedRow		attached_row(Oid attached_oid);
@@ -47,5 +49,6 @@ extern void				attached_write(Oid relid, const char *live_when);
 pg_noreturn extern void refuse_dropped(void);
 
 extern char *qualified_name(Oid relid);
+extern bool	 owner_can_read_shards(Oid relid, bool missing_ok);
 
 #endif

@@ -62,9 +62,11 @@ make_plain(Oid relid, const AttachedRow *old)
 			" (ARRAY['canary'::pg_catalog.text, 'production'::pg_catalog.text]))",
 			table);
 	become_again(caller);
+	caller = become_index_creator(relid);
 	run_sql("CREATE INDEX IF NOT EXISTS %s ON %s USING btree (" TIER_COLUMN ")"
 			" WHERE " TIER_COLUMN " OPERATOR(pg_catalog.=) 'canary'",
 			quote_identifier(index), table);
+	become_again(caller);
 }
 
 /*

@@ -37,7 +37,8 @@ estimate_list(SupportRequestRows *request)
 	Node				  *limit_arg;
 	double				   rows;
 
-	if (table == NULL)
+	/* What Citus says of a distributed table is a constant. */
+	if (table == NULL || table->distributed)
 		return -1;
 
 	/* Identify them by their C names, as their SQL names can be changed. */

@@ -79,7 +79,7 @@ static Statement large_page[TIER_COUNT][2] = {
 };
 
 static Statement count_canaries = {
-	.text = "SELECT pg_catalog.count(*) FROM (SELECT FROM $table AS w"
+	.text = "SELECT pg_catalog.count(*) FROM (SELECT true FROM $table AS w"
 			" WHERE w.update_tier OPERATOR(pg_catalog.=) 'canary' AND \"$live\" LIMIT $1) AS c",
 	.nargs = 1,
 	.argtypes = { INT8OID },

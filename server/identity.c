@@ -16,6 +16,7 @@
 #include "utils/syscache.h"
 
 #include "server/identity.h"
+#include "server/node.h"
 #include "server/values.h"
 
 /*
@@ -50,6 +51,27 @@ become_table_owner(Oid relid)
 	Oid owner = relation_owner(relid);
 
 	return become(owner, SECURITY_NOFORCE_RLS | (owner == GetUserId() ? 0 : SECURITY_RESTRICTED_OPERATION));
+}
+
+/*
+ * become_index_creator
+ *		Act as the role that creates an index of a table that somebody attaches or
+ *		detaches.
+ *
+ * That is the caller, who may have the right to create in the schema while the
+ * table's owner has not.  The index contains no user's code.  For a distributed
+ * table it is the owner: Citus gives each role a connection of its own, so that
+ * the caller would wait for what the owner has changed in this transaction.
+ */
+Identity
+become_index_creator(Oid relid)
+{
+	Identity unchanged;
+
+	if (is_distributed(relid))
+		return become_table_owner(relid);
+	GetUserIdAndSecContext(&unchanged.user, &unchanged.security_context);
+	return unchanged;
 }
 
 /* become_again: restore the caller's identity. */

@@ -17,6 +17,7 @@ typedef struct Identity
 
 extern Identity become(Oid role, int flags);
 extern Identity become_table_owner(Oid relid);
+extern Identity become_index_creator(Oid relid);
 extern void		become_again(Identity caller);
 
 extern Oid relation_owner(Oid relid);
