@@ -48,6 +48,32 @@ static Statement insert_tier_change = {
 	.role = AS_EXTENSION,
 };
 
+/* Record a change that the current role has made by this path. */
+static void
+record(NullableDatum workspace, NullableDatum old_tier, NullableDatum new_tier, const char *path)
+{
+	NullableDatum args[6] = {
+		{ .value = TimestampTzGetDatum(GetCurrentTimestamp()) },
+		text_value(GetUserNameFromId(GetUserId(), false)),
+		workspace,
+		old_tier,
+		new_tier,
+		text_value(path)
+	};
+
+	statement_run(&insert_tier_change, NULL, args, NULL);
+}
+
+/*
+ * tier_change_insert
+ *		Record what set_update_tier() has changed in a table whose trigger cannot.
+ */
+void
+tier_change_insert(NullableDatum workspace, Tier old_tier, Tier new_tier)
+{
+	record(workspace, text_value(tier_names[old_tier]), text_value(tier_names[new_tier]), "set_update_tier");
+}
+
 static NullableDatum
 column_value(HeapTuple tuple, TupleDesc desc, const char *column)
 {
@@ -204,7 +230,9 @@ update_tier_record_tier(PG_FUNCTION_ARGS)
 {
 	TriggerData	 *trigger = (TriggerData *) fcinfo->context;
 	TupleDesc	  desc;
-	NullableDatum args[6];
+	NullableDatum workspace;
+	NullableDatum old_tier;
+	NullableDatum new_tier;
 	bool		  by_function;
 
 	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_FOR_ROW(trigger->tg_event) ||
@@ -216,20 +244,17 @@ update_tier_record_tier(PG_FUNCTION_ARGS)
 		return PointerGetDatum(NULL);
 
 	desc = RelationGetDescr(trigger->tg_relation);
-	args[0] = (NullableDatum){ .value = TimestampTzGetDatum(GetCurrentTimestamp()) };
-	args[1] = text_value(GetUserNameFromId(GetUserId(), false));
-	args[2] = column_value(trigger->tg_newtuple, desc, ID_COLUMN);
-	args[3] = column_value(trigger->tg_trigtuple, desc, TIER_COLUMN);
-	args[4] = column_value(trigger->tg_newtuple, desc, TIER_COLUMN);
+	workspace = column_value(trigger->tg_newtuple, desc, ID_COLUMN);
+	old_tier = column_value(trigger->tg_trigtuple, desc, TIER_COLUMN);
+	new_tier = column_value(trigger->tg_newtuple, desc, TIER_COLUMN);
 
 	/* A user's own trigger may call the function without the condition. */
-	if (!args[3].isnull && !args[4].isnull && same_tier(args[3].value, args[4].value))
+	if (!old_tier.isnull && !new_tier.isnull && same_tier(old_tier.value, new_tier.value))
 		return PointerGetDatum(NULL);
 
-	by_function = set_update_tier_writes != NULL && !args[2].isnull &&
-		memcmp(set_update_tier_writes, DatumGetUUIDP(args[2].value), UUID_LEN) == 0;
-	args[5] = text_value(by_function ? "set_update_tier" : "UPDATE");
-	statement_run(&insert_tier_change, NULL, args, NULL);
+	by_function = set_update_tier_writes != NULL && !workspace.isnull &&
+		memcmp(set_update_tier_writes, DatumGetUUIDP(workspace.value), UUID_LEN) == 0;
+	record(workspace, old_tier, new_tier, by_function ? "set_update_tier" : "UPDATE");
 	return PointerGetDatum(NULL);
 }
 

@@ -14,7 +14,10 @@
 #include "executor/tstoreReceiver.h"
 #include "fmgr.h"
 #include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/rls.h"
 #include "utils/tuplestore.h"
 #include "utils/uuid.h"
 
@@ -248,11 +251,15 @@ static Statement write_tier = {
 };
 
 /* For the NOTICE.  The caller may lack the right to read the columns of live_when. */
-static Statement any_canary = {
-	.text = "SELECT true FROM $table AS w"
-			" WHERE w.update_tier OPERATOR(pg_catalog.=) 'canary' AND \"$live\" LIMIT 1",
-	.role = AS_TABLE_OWNER,
-};
+#define ANY_CANARY(reader) \
+	{ \
+		.text = "SELECT true FROM $table AS w" \
+				" WHERE w.update_tier OPERATOR(pg_catalog.=) 'canary' AND \"$live\" LIMIT 1", \
+		.role = (reader), \
+	}
+
+static Statement any_canary = ANY_CANARY(AS_TABLE_OWNER);
+static Statement any_canary_of_shards = ANY_CANARY(AS_CALLER);
 
 /*
  * workspace_tier(workspace uuid) returns update_tier
@@ -367,16 +374,34 @@ write_workspace_tier(const WorkspacesTable *table, NullableDatum workspace, Tier
 						   table->statement_table.name, tier_names[current])));
 }
 
+/*
+ * The statement that looks for a canary.  Of a distributed table Citus shows what
+ * a transaction has changed only to the role that has changed it.  NULL: to that
+ * role it may not show every canary.
+ */
+static Statement *
+canary_finder(const WorkspacesTable *table)
+{
+	if (!table->distributed)
+		return &any_canary;
+	if (pg_class_aclcheck(table->relid, GetUserId(), ACL_SELECT) != ACLCHECK_OK ||
+		check_enable_rls(table->relid, InvalidOid, true) != RLS_NONE)
+		return NULL;
+	return &any_canary_of_shards;
+}
+
 /* A workspace is no longer a canary: raise a NOTICE if it was the last one. */
 static void
 notice_if_last_canary(Datum workspace)
 {
 	const WorkspacesTable *table;
+	Statement			  *finder;
 	NullableDatum		   found;
 
 	/* A trigger of the table's owner may have changed what is attached. */
 	table = workspaces_lock(RowExclusiveLock);
-	if (!statement_fetch(&any_canary, &table->statement_table, NULL, &found))
+	finder = canary_finder(table);
+	if (finder != NULL && !statement_fetch(finder, &table->statement_table, NULL, &found))
 		ereport(NOTICE,
 				(errmsg("no canary workspaces are left"),
 				 errdetail("Workspace %s was the last one.", uuid_text(workspace)),
@@ -434,6 +459,9 @@ update_tier_set_update_tier(PG_FUNCTION_ARGS)
 	if (current != wanted)
 	{
 		write_workspace_tier(table, workspace, current, wanted);
+		/* Its triggers run on its shards, if it has any. */
+		if (table->distributed)
+			tier_change_insert(workspace, current, wanted);
 		if (current == TIER_CANARY)
 			notice_if_last_canary(workspace.value);
 	}
