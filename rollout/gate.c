@@ -248,17 +248,22 @@ superseded_text(const Rollout *by)
 	return by ? psprintf("superseded by version %s", by->version) : pstrdup("superseded");
 }
 
-/* In canary: what is missing.  Canaries are counted no further than needed. */
+/*
+ * In canary: what is missing.  With "count" it says whether there are enough
+ * canaries, which are counted no further than needed.
+ */
 static char *
-canary_text(const LoadedRollout *rollout)
+canary_text(const LoadedRollout *rollout, bool count)
 {
-	const WorkspacesTable *table = workspaces_if_attached(AccessShareLock);
+	const WorkspacesTable *table = count ? workspaces_if_attached(AccessShareLock) : NULL;
 	const Policy		  *policy = &rollout->rollout.policy;
 	int					   succeeded = rollout->rollout.tally[TIER_CANARY].succeeded;
 	int64				   canaries = table ? fleet_canaries(table, policy->min_successes) : 0;
 	char				  *needs = psprintf("needs %d of %d canary successes",
 											policy->min_successes - succeeded, policy->min_successes);
 
+	if (!count)
+		return needs;
 	if (canaries == 0)
 		return pstrdup("no canary workspaces");
 	if (canaries < policy->min_successes)
@@ -298,7 +303,8 @@ waits_for_text(LoadedPackage *loaded, const LoadedRollout *rollout)
 			other = machine_running(package);
 			return psprintf("queued behind %s", version_of(other));
 		case PHASE_CANARY:
-			return canary_text(rollout);
+			/* What an operator watches must not wait for a node that does not answer. */
+			return canary_text(rollout, !workspaces_are_distributed());
 		case PHASE_SOAKING:
 			return soaking_text(loaded, &rollout->rollout);
 		case PHASE_PROMOTED:
@@ -383,7 +389,7 @@ answer_text(LoadedPackage *loaded, const LoadedRollout *rollout,
 			return psprintf("%s, not due again before %s",
 							state_names[installation->installation.state], moment_text(due.at));
 		case ANSWER_NEEDS_CANARY:
-			return canary_text(rollout);
+			return canary_text(rollout, true);
 		case ANSWER_SOAKING:
 			return soaking_text(loaded, &rollout->rollout);
 		case ANSWER_RAMPING:

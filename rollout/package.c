@@ -591,11 +591,17 @@ unknown_workspaces(const LoadedPackage *loaded, const List *known)
 	return unknown;
 }
 
-/* Look these up in the fleet; one that is not there is not live. */
+/*
+ * Look these up in the fleet; one that is not there is not live.
+ *
+ * In a distributed table each counts as live, as it was when it was claimed: a node
+ * that does not answer must not stop an operator, a report or a gate.
+ */
 static List *
 look_at(const List *workspaces, bool read_only)
 {
-	const WorkspacesTable *table = workspaces_if_attached(AccessShareLock);
+	bool				   distributed = workspaces_are_distributed();
+	const WorkspacesTable *table = distributed ? NULL : workspaces_if_attached(AccessShareLock);
 	int					   count = list_length(workspaces);
 	Datum				  *ids = palloc_array(Datum, count);
 	List				  *result = NIL;
@@ -605,6 +611,7 @@ look_at(const List *workspaces, bool read_only)
 		FleetRow *gone = palloc0_object(FleetRow);
 
 		gone->id = *(pg_uuid_t *) list_nth(workspaces, i);
+		gone->live = distributed;
 		ids[i] = UUIDPGetDatum(&gone->id);
 		result = lappend(result, gone);
 	}

@@ -57,14 +57,22 @@ outcome_argument(NullableDatum value)
 			 errhint("\"failed\" means applied and bad, \"error\" that the outcome is unknown, \"skipped\" that nothing was applied.")));
 }
 
-/* Is the workspace live?  Read before the package is locked. */
+/*
+ * Is the workspace live?  Read before the package is locked.
+ *
+ * In a distributed table it counts as live, as it was when it was claimed: a node
+ * that does not answer must not keep a report from being made.
+ */
 static bool
 is_live(const pg_uuid_t *workspace)
 {
-	const WorkspacesTable *table = workspaces_if_attached(AccessShareLock);
+	const WorkspacesTable *table;
 	Tier				   tier;
 	bool				   live;
 
+	if (workspaces_are_distributed())
+		return true;
+	table = workspaces_if_attached(AccessShareLock);
 	return table != NULL &&
 		workspace_look(table, UUIDPGetDatum(workspace), &tier, &live, false) && live;
 }
