@@ -18,6 +18,95 @@ CREATE EXTENSION update_tier;
 SELECT workspaces FROM update_tier.attached;
 SELECT update_tier.detach();
 DROP EXTENSION update_tier;
+
+-- Attaching a distributed table: without a trigger, and only if its owner can read
+-- the shards.
+CREATE ROLE regress_owner;
+GRANT CREATE ON SCHEMA public TO regress_owner;
+CREATE EXTENSION update_tier;
+SELECT update_tier.detach();
+ALTER TABLE workspaces OWNER TO regress_owner;
+UPDATE pg_catalog.pg_dist_partition SET logicalrelid = 'workspaces';
+SELECT update_tier.attach('workspaces');
+\echo :LAST_ERROR_SQLSTATE
+SELECT update_tier.attach('workspaces', audit => false);
+\echo :LAST_ERROR_SQLSTATE
+ALTER ROLE regress_owner LOGIN;
+ALTER TABLE workspaces ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+SELECT update_tier.attach('workspaces', audit => false);
+\echo :LAST_ERROR_SQLSTATE
+ALTER ROLE regress_owner BYPASSRLS;
+SELECT update_tier.attach('workspaces', audit => false);
+ALTER ROLE regress_owner NOBYPASSRLS;
+-- It may change later.  A call that reads the table is an error then.
+ALTER TABLE workspaces DISABLE ROW LEVEL SECURITY;
+SELECT * FROM update_tier.counts();
+ALTER TABLE workspaces ENABLE ROW LEVEL SECURITY;
+SELECT * FROM update_tier.counts();
+ALTER TABLE workspaces DISABLE ROW LEVEL SECURITY, NO FORCE ROW LEVEL SECURITY;
+
+-- What set_update_tier() changes is recorded without a trigger; an UPDATE is not.
+INSERT INTO workspaces SELECT md5(n::text)::uuid FROM generate_series(1, 5) AS n;
+SELECT set_update_tier(md5('1')::uuid, 'canary'), set_update_tier(md5('1')::uuid, 'canary');
+UPDATE workspaces SET update_tier = 'canary' WHERE id = md5('2')::uuid;
+SELECT actor = current_user AS by_me, workspace = md5('1')::uuid AS first, old_tier, new_tier, path FROM update_tier.tier_change;
+-- The last canary is looked for with the caller's rights: no NOTICE without them.
+CREATE ROLE regress_flipper;
+GRANT SELECT (id, update_tier), UPDATE (update_tier) ON workspaces TO regress_flipper;
+SELECT set_update_tier(md5('1')::uuid, 'production');
+SET ROLE regress_flipper;
+SELECT set_update_tier(md5('2')::uuid, 'production');
+RESET ROLE;
+SELECT set_update_tier(md5('1')::uuid, 'canary'), set_update_tier(md5('1')::uuid, 'production');
+
+-- Nothing is known of how many rows there are.
+EXPLAIN SELECT * FROM production_workspaces();
+
+-- Reports, verbs and status do not ask the workers: a workspace that is gone counts
+-- as it was when it was claimed.
+SELECT set_update_tier(md5(n::text)::uuid, 'canary') FROM generate_series(1, 3) AS n;
+SELECT update_tier.set_policy(max_attempts => 1);
+SELECT update_tier.set_policy('q', lease => '1 microsecond');
+SELECT update_tier.start('p', '1'), update_tier.start('q', '1'), update_tier.start('r', '1');
+SELECT count(*) FROM update_tier.claim_batch('p', max_claims => 2);
+SELECT update_tier.claim('q', '1', md5('1')::uuid) IS NOT NULL AS claimed;
+DELETE FROM workspaces;
+SELECT update_tier.report(token, 'succeeded') FROM update_tier.installed WHERE package = 'p' ORDER BY token LIMIT 1;
+SELECT update_tier.report(token, 'failed') FROM update_tier.installed WHERE package = 'p' ORDER BY token DESC LIMIT 1;
+SELECT package, phase, canary_succeeded, canary_failed, waits_for FROM update_tier.status ORDER BY package;
+SELECT update_tier.explain('r', '1', md5('1')::uuid);
+SELECT update_tier.start('q', '1');
+
+-- The rows that a table had before it was distributed are in the way of NOT NULL.
+SELECT update_tier.detach();
+DELETE FROM pg_catalog.pg_dist_partition;
+ALTER TABLE workspaces ALTER COLUMN update_tier DROP NOT NULL;
+INSERT INTO workspaces VALUES (md5('1')::uuid, NULL);
+INSERT INTO pg_catalog.pg_dist_partition VALUES ('workspaces', 'h');
+SELECT update_tier.attach('workspaces', audit => false);
+\echo :LAST_ERROR_SQLSTATE
+TRUNCATE workspaces;
+SELECT update_tier.attach('workspaces', audit => false);
+
+-- A table that is made again, as by undistribute_table(), keeps the condition.
+SELECT update_tier.attach('workspaces', $$id <> '00000000-0000-0000-0000-000000000000'$$, audit => false);
+DELETE FROM pg_catalog.pg_dist_partition;
+CREATE TABLE again (LIKE workspaces INCLUDING ALL);
+DROP TABLE workspaces;
+ALTER TABLE again RENAME TO workspaces;
+SELECT update_tier.attach('workspaces');
+SELECT workspaces, live_when FROM update_tier.attached;
+DROP TABLE workspaces;
+CREATE TABLE workspaces (workspace uuid PRIMARY KEY, id uuid NOT NULL UNIQUE);
+SELECT update_tier.attach('workspaces', NULL);
+SELECT workspaces, live_when FROM update_tier.attached;
+SELECT update_tier.detach();
+SELECT update_tier.attach('workspaces');
+SELECT workspaces, live_when FROM update_tier.attached;
+SELECT update_tier.detach();
+DROP EXTENSION update_tier;
+REVOKE CREATE ON SCHEMA public FROM regress_owner;
+DROP ROLE regress_owner, regress_flipper;
 DROP TABLE pg_catalog.pg_dist_partition;
 
 -- On a worker the install script attaches nothing.
