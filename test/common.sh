@@ -105,7 +105,7 @@ as_postgres() {
 	(cd "$WORK" && runuser -u postgres -- env PATH="$BINDIR:$PATH" LC_ALL="$LC_ALL" HOME="$WORK" TMPDIR="$WORK" \
 		UPDATE_TIER_RUN="$RUN" PG_MAJOR="$PG_MAJOR" PG_CONFIG="$PG_CONFIG" SMALL_DISK="$SMALL_DISK" \
 		UPDATE_TIER_STAGE="$WORK/stage" UPDATE_TIER_CONF="${SERVER_CONF:-}" \
-		NEWER_SERVER="${NEWER_SERVER:-}" OLDER_SERVER="${OLDER_SERVER:-}" UPDATE_TIER_OLDER_CONF="${OLDER_CONF:-}" "$@")
+		CITUS_SERVER="${CITUS_SERVER:-}" NEWER_SERVER="${NEWER_SERVER:-}" OLDER_SERVER="${OLDER_SERVER:-}" UPDATE_TIER_OLDER_CONF="${OLDER_CONF:-}" "$@")
 }
 
 # prepare PACKAGE...: have everything there is to have, and set WORK (a
@@ -211,7 +211,6 @@ older_servers() {
 
 # stage_older PG_CONFIG: the same for an older server, to upgrade from.
 stage_older() {
-	local lib share
 	rm -rf "$WORK/older" "$WORK/stage_older"
 	as_postgres cp -r "$WORK/src" "$WORK/older"
 	as_postgres make -s -C "$WORK/older" clean "PG_CONFIG=$PG_CONFIG" >/dev/null 2>&1
@@ -223,18 +222,25 @@ stage_older() {
 	OLDER_SERVER=$("$1" --bindir)
 	OLDER_SERVER=${OLDER_SERVER%/bin}
 
-	# What pg_upgrade upgrades to looks for libraries in its own directory
-	# alone: a copy of the server, which finds its files from where it is.
-	NEWER_SERVER=${BINDIR%/bin}
-	if ! is_ours "$PG_CONFIG" && [ ! -e "$WORK/server" ]; then
-		lib=usr/lib/postgresql/$PG_MAJOR share=usr/share/postgresql/$PG_MAJOR
-		as_postgres mkdir -p "$WORK/server/$lib" "$WORK/server/$share"
-		as_postgres cp -r "/$lib/bin" "$WORK/server/$lib"
-		as_postgres cp -rs "/$lib/lib" "$WORK/server/$lib"
-		as_postgres cp -rs "/$share/." "$WORK/server/$share"
-		as_postgres cp -rf "$WORK/stage/." "$WORK/server"
-	fi
-	is_ours "$PG_CONFIG" || NEWER_SERVER=$WORK/server/usr/lib/postgresql/$PG_MAJOR
+	# What pg_upgrade upgrades to looks for libraries in its own directory alone.
+	copy_server
+	NEWER_SERVER=$SERVER_COPY
+}
+
+# A copy of the server with what is staged, which finds its files from where it is;
+# SERVER_COPY is the directory above its programs.  A server of this run has the
+# extension already.
+copy_server() {
+	local lib=usr/lib/postgresql/$PG_MAJOR share=usr/share/postgresql/$PG_MAJOR
+	SERVER_COPY=${BINDIR%/bin}
+	! is_ours "$PG_CONFIG" || return 0
+	SERVER_COPY=$WORK/server/$lib
+	[ ! -e "$WORK/server" ] || return 0
+	as_postgres mkdir -p "$WORK/server/$lib" "$WORK/server/$share"
+	as_postgres cp -r "/$lib/bin" "$WORK/server/$lib"
+	as_postgres cp -rs "/$lib/lib" "$WORK/server/$lib"
+	as_postgres cp -rs "/$share/." "$WORK/server/$share"
+	as_postgres cp -rf "$WORK/stage/." "$WORK/server"
 }
 
 # A disk of a megabyte, to be filled; fails where none can be mounted.
@@ -278,4 +284,18 @@ with_servers() {
 	as_postgres mkdir -p "$WORK/tap/log" "$WORK/tap/tmp_check/log"
 	as_postgres env PERL5LIB="$modules" PG_REGRESS="$pgxs/src/test/regress/pg_regress" \
 		TESTDIR="$WORK/tap" TESTDATADIR="$WORK/tap" TESTLOGDIR="$WORK/tap/log" "$@"
+}
+
+# tap TEST [WITH WHAT]: one of the TAP tests.
+tap() {
+	local why name="$1${2:-}"
+	as_postgres rm -rf "$WORK/tap"
+	if with_servers prove --failures "$WORK/src/test/t/$1.pl" >"$LOG" 2>&1; then
+		why=$(sed -n 's/.* skipped: //p' "$LOG")
+		if [ -n "$why" ]; then skip "tap: $name: $why"; else ok "tap: $name"; fi
+		return
+	fi
+	not_ok "tap: $name"
+	sed 's/^/    /' "$LOG"
+	find "$WORK/tap" -name "regress_log_$1" -exec tail -n 40 {} + | sed 's/^/    /'
 }

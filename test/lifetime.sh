@@ -89,7 +89,7 @@ begin_run() {
 	if [ "$(id -u)" != 0 ]; then
 		command -v sudo >/dev/null ||
 			stop "Run this as root, or install sudo: packages are installed, and the server runs as user postgres."
-		exec sudo env ${TMPDIR:+"TMPDIR=$TMPDIR"} ${PG_MAJOR:+"PG_MAJOR=$PG_MAJOR"} ${PG_CONFIG:+"PG_CONFIG=$PG_CONFIG"} \
+		exec sudo env ${TMPDIR:+"TMPDIR=$TMPDIR"} ${PG_MAJOR:+"PG_MAJOR=$PG_MAJOR"} ${PG_CONFIG:+"PG_CONFIG=$PG_CONFIG"} ${CITUS:+"CITUS=$CITUS"} \
 			"CHROOTS=$CHROOTS" bash -eu "$COMMAND" "$@"
 	fi
 	RUN=

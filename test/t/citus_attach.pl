@@ -1,0 +1,386 @@
+# update_tier.attach() of tables that Citus distributes: what it makes of their shards,
+# what it refuses, and with whose rights.  A TAP test because it takes three servers.
+
+use strict;
+use warnings;
+use FindBin;
+use lib $FindBin::Bin;
+use Citus;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $citus = Citus->distributed;
+my $node = $citus->coordinator;
+
+# A script in a database of its own, and all that it prints.
+sub shows
+{
+	my ($name, $sql, $expected, $what) = @_;
+	$sql =~ s/^\t//mg;
+	$expected =~ s/^\t//mg;
+	$expected =~ s/^\n//;
+	is($citus->prints($name, "SET client_min_messages = 'notice';\nSET citus.shard_count = 4;\nSET lock_timeout = '20s';\n$sql"), $expected, $what);
+}
+sub database
+{
+	my ($name) = @_;
+	$citus->database($name);
+	$node->safe_psql($name, q{
+		SET client_min_messages = 'warning';
+		CREATE EXTENSION update_tier;
+		CREATE FUNCTION w(n integer) RETURNS uuid IMMUTABLE LANGUAGE sql AS $$SELECT md5(n::text)::uuid$$;
+		-- The column, the index and the CHECKs of the shards, which are all alike.
+		SET check_function_bodies = off;
+		CREATE FUNCTION on_shards(OUT said text) RETURNS SETOF text LANGUAGE sql AS $$
+			SELECT DISTINCT result FROM run_command_on_shards('workspaces', $q$
+				SELECT format_type(atttypid, atttypmod) || CASE WHEN attnotnull THEN ' not null' ELSE '' END || ', default ' ||
+				       COALESCE((SELECT pg_get_expr(adbin, adrelid) FROM pg_attrdef WHERE adrelid = attrelid AND adnum = attnum), 'none') || ', index ' ||
+				       COALESCE((SELECT regexp_replace(pg_get_indexdef(indexrelid), '.* USING ', '') FROM pg_index
+				                  WHERE indrelid = attrelid AND indpred IS NOT NULL), 'none') || ', checks ' ||
+				       (SELECT count(*) FROM pg_constraint WHERE conrelid = attrelid AND contype = 'c')
+				  FROM pg_attribute WHERE attrelid = '%s'::regclass AND attname = 'update_tier'$q$)$$;
+	});
+}
+
+# What a plain-SQL migration has left on a distributed table becomes what attach makes.
+database('adoption');
+shows('adoption', q{
+	CREATE TABLE workspaces (id uuid PRIMARY KEY, status text NOT NULL DEFAULT 'active',
+	    update_tier text CHECK (update_tier IN ('canary', 'production')));
+	CREATE INDEX workspaces_update_tier_canary ON workspaces (update_tier) WHERE update_tier = 'canary';
+	SELECT create_distributed_table('workspaces', 'id');
+	INSERT INTO workspaces SELECT w(n), 'active', CASE WHEN n <= 3 THEN 'canary' WHEN n > 5 THEN 'production' END FROM generate_series(1, 100) AS n;
+	SELECT * FROM on_shards();
+	SELECT update_tier.attach('workspaces', audit => false);
+	SELECT * FROM on_shards();
+	SELECT * FROM update_tier.counts();
+	SELECT update_tier.attach('workspaces', $$status <> 'removed'$$, audit => false);
+	SELECT * FROM on_shards();
+	SELECT update_tier.attach('workspaces', audit => false);
+	SELECT * FROM on_shards();
+	UPDATE workspaces SET update_tier = 'beta' WHERE id = w(1);
+	SELECT update_tier.detach();
+	SELECT * FROM on_shards();
+	SELECT update_tier, count(*) FROM workspaces GROUP BY 1 ORDER BY 1;
+}, q{
+
+	text, default none, index btree (update_tier) WHERE (update_tier = 'canary'::text), checks 1
+
+	update_tier not null, default 'production'::text, index btree (id) WHERE ((update_tier)::text = 'canary'::text), checks 0
+	canary|3
+	production|97
+
+	update_tier not null, default 'production'::text, index btree (id) WHERE (((update_tier)::text = 'canary'::text) AND (status <> 'removed'::text)), checks 0
+	NOTICE:  00000: every row of "workspaces" counts as a live workspace now
+	DETAIL:  The condition was: (status <> 'removed'::text).
+	HINT:  Give it again to keep it: live_when is NULL unless you do.
+
+	update_tier not null, default 'production'::text, index btree (id) WHERE ((update_tier)::text = 'canary'::text), checks 0
+	ERROR:  23514: value for domain update_tier violates check constraint "canary_or_production"
+
+	text not null, default 'production'::text, index btree (update_tier) WHERE (update_tier = 'canary'::text), checks 1
+	canary|3
+	production|97
+}, 'a text column with a CHECK and an index');
+
+shows('adoption', q{
+	ALTER TABLE workspaces DROP COLUMN update_tier;
+	ALTER TABLE workspaces ADD COLUMN update_tier text NOT NULL DEFAULT 'Canary';
+	SELECT update_tier.attach('workspaces', audit => false);
+	SELECT * FROM on_shards();
+	ALTER TABLE workspaces DROP COLUMN update_tier;
+	CREATE TYPE tier AS ENUM ('canary', 'production');
+	ALTER TABLE workspaces ADD COLUMN update_tier tier NOT NULL DEFAULT 'canary';
+	SELECT update_tier.attach('workspaces', audit => false);
+	SELECT * FROM on_shards();
+	SELECT * FROM update_tier.counts();
+}, q{
+	ERROR:  23514: cannot attach "workspaces": column "update_tier" holds a value that is no update tier in 100 of its rows
+	DETAIL:  Values (rows): "Canary" (100).
+	HINT:  Set them to "canary" or "production", and attach again. Nothing has been changed.
+	text not null, default 'Canary'::text, index none, checks 0
+
+	update_tier not null, default 'production'::text, index btree (id) WHERE ((update_tier)::text = 'canary'::text), checks 0
+	canary|100
+	production|0
+}, 'values that are no tier, and an enum');
+
+# The coordinator keeps the rows that a table had before it was distributed.
+database('former');
+shows('former', q{
+	CREATE TABLE workspaces (id uuid PRIMARY KEY, update_tier text);
+	INSERT INTO workspaces SELECT w(n) FROM generate_series(1, 10) AS n;
+	SET client_min_messages = 'warning';
+	SELECT create_distributed_table('workspaces', 'id');
+	SELECT update_tier.attach('workspaces', audit => false);
+	SELECT truncate_local_data_after_distributing_table('public.workspaces');
+	SELECT update_tier.attach('workspaces', audit => false);
+	SELECT * FROM update_tier.counts();
+}, q{
+
+	ERROR:  55000: cannot attach "workspaces": its rows from before it was distributed are still on disk
+	DETAIL:  Column "update_tier" can be null, and they would be checked for nulls.
+	HINT:  Remove them with SELECT truncate_local_data_after_distributing_table('public.workspaces'), and attach again.
+
+
+	canary|0
+	production|10
+}, 'rows from before the table was distributed');
+
+# Triggers.
+database('audit');
+shows('audit', q{
+	CREATE TABLE workspaces (id uuid PRIMARY KEY);
+	SELECT update_tier.attach('workspaces');
+	SELECT create_distributed_table('workspaces', 'id');
+	SELECT update_tier.attach('workspaces', audit => false);
+	SELECT create_distributed_table('workspaces', 'id');
+	SELECT update_tier.attach('workspaces');
+	SELECT update_tier.attach('workspaces', audit => false);
+	INSERT INTO workspaces SELECT w(n) FROM generate_series(1, 10) AS n;
+	SELECT set_update_tier(w(1), 'canary'), set_update_tier(w(1), 'canary'), set_update_tier(w(2), 'production');
+	UPDATE workspaces SET update_tier = 'canary' WHERE id = w(3);
+	BEGIN;
+	SELECT set_update_tier(w(4), 'canary');
+	ROLLBACK;
+	SELECT actor = current_user, workspace = w(1), old_tier, new_tier, path FROM update_tier.tier_change ORDER BY id;
+}, q{
+
+	ERROR:  XX000: cannot distribute relation "workspaces" because it has triggers
+	HINT:  Consider dropping all the triggers on "workspaces" and retry.
+
+
+	ERROR:  0A000: cannot attach "workspaces" with audit: Citus distributes the table
+	DETAIL:  A trigger would run on its shards, and record nothing.
+	HINT:  Attach it with audit => false. What set_update_tier() changes is recorded all the same.
+
+	production|canary|production
+	production
+	t|t|production|canary|set_update_tier
+}, 'audit');
+shows('audit', q{
+	SELECT undistribute_table('workspaces');
+	SELECT * FROM update_tier.counts();
+	SELECT create_reference_table('workspaces');
+	SELECT update_tier.attach('workspaces');
+	SELECT update_tier.attach('workspaces', audit => false);
+	SELECT set_update_tier(w(2), 'canary');
+	SELECT workspace = w(2), path FROM update_tier.tier_change ORDER BY id DESC LIMIT 1;
+	SELECT * FROM update_tier.counts();
+}, q{
+	NOTICE:  00000: creating a new table for public.workspaces
+	NOTICE:  00000: moving the data of public.workspaces
+	NOTICE:  00000: dropping the old public.workspaces
+	NOTICE:  00000: renaming the new table to public.workspaces
+
+	ERROR:  55000: the attached workspaces table no longer exists
+	HINT:  Attach one with SELECT update_tier.attach('workspaces').
+	NOTICE:  00000: Copying data from local table...
+	NOTICE:  00000: copying the data has completed
+	DETAIL:  The local data in the table is no longer visible, but is still on disk.
+	HINT:  To remove the local data, run: SELECT truncate_local_data_after_distributing_table($$public.workspaces$$)
+
+	ERROR:  0A000: cannot attach "workspaces" with audit: Citus distributes the table
+	DETAIL:  A trigger would run on its shards, and record nothing.
+	HINT:  Attach it with audit => false. What set_update_tier() changes is recorded all the same.
+
+	production
+	t|set_update_tier
+	canary|3
+	production|7
+}, 'a reference table');
+
+# A table that is made again has another OID.
+database('again');
+shows('again', q{
+	SET client_min_messages = 'warning';
+	CREATE TABLE workspaces (id uuid PRIMARY KEY, status text NOT NULL DEFAULT 'active');
+	INSERT INTO workspaces SELECT w(n), CASE n WHEN 1 THEN 'removed' ELSE 'active' END FROM generate_series(1, 10) AS n;
+	SELECT create_distributed_table('workspaces', 'id');
+	SELECT update_tier.attach('workspaces', $$status <> 'removed'$$, audit => false);
+	SELECT update_tier.start('p', '1'), update_tier.promote('p', '1', 'seen elsewhere');
+	SELECT count(*) FROM update_tier.claim_batch('p', max_claims => 3);
+	SELECT undistribute_table('workspaces');
+	SELECT count(*) FROM update_tier.claim_batch('p');
+	SET client_min_messages = 'notice';
+	SELECT update_tier.attach('workspaces', audit => false);
+	SELECT count(update_tier.report(token, 'succeeded')) FROM update_tier.installation WHERE state = 'claimed';
+	SET client_min_messages = 'warning';
+	SELECT create_distributed_table('workspaces', 'id', shard_count => 6);
+	SELECT count(*) FROM update_tier.claim_batch('p');
+	SELECT alter_distributed_table('workspaces', shard_count => 3);
+	SELECT update_tier.attach('workspaces', audit => false);
+	SELECT workspaces, live_when FROM update_tier.attached;
+	SELECT * FROM update_tier.counts();
+	SELECT undistribute_table('workspaces');
+	ALTER TABLE workspaces RENAME COLUMN status TO state;
+	SELECT update_tier.attach('workspaces', audit => false);
+	SELECT update_tier.detach();
+	SELECT update_tier.attach('workspaces');
+	SELECT workspaces, live_when FROM update_tier.attached;
+}, q{
+
+
+	canary|promoted
+	3
+
+	ERROR:  55000: the attached workspaces table no longer exists
+	HINT:  Attach one with SELECT update_tier.attach('workspaces').
+	NOTICE:  00000: the condition on live workspaces is kept: (status <> 'removed'::text)
+	DETAIL:  The table that was attached before no longer exists.
+	HINT:  To forget the condition, call update_tier.detach() before update_tier.attach().
+
+	3
+
+	6
+
+
+	workspaces|(status <> 'removed'::text)
+	canary|0
+	production|9
+
+	ERROR:  42703: column "status" does not exist
+	LINE 1: SELECT WHERE (status <> 'removed'::text)
+	                      ^
+	HINT:  Perhaps you meant to reference the column "workspaces.state".
+	QUERY:  SELECT WHERE (status <> 'removed'::text)
+
+
+	workspaces|
+}, 'undistributed and distributed again');
+
+# Rights: the owner's connections to the workers are used, the index included.
+database('owners');
+$node->safe_psql('owners', q{
+	CREATE ROLE regress_owner LOGIN;
+	CREATE ROLE regress_applier LOGIN;
+	CREATE ROLE regress_flipper LOGIN;
+	CREATE ROLE regress_nobody;
+	GRANT CREATE, USAGE ON SCHEMA public TO regress_owner, regress_nobody;
+	GRANT EXECUTE ON FUNCTION update_tier.claim_batch, update_tier.claim, update_tier.report, update_tier.start TO regress_applier;
+});
+shows('owners', q{
+	SET ROLE regress_owner;
+	CREATE TABLE workspaces (id uuid PRIMARY KEY, status text NOT NULL DEFAULT 'active');
+	SELECT create_distributed_table('workspaces', 'id');
+	INSERT INTO workspaces SELECT w(n), 'active' FROM generate_series(1, 10) AS n;
+	RESET ROLE;
+	GRANT SELECT, UPDATE ON workspaces TO regress_flipper;
+	SELECT update_tier.attach('workspaces', $$status <> 'removed'$$, audit => false);
+	SELECT * FROM on_shards();
+	SELECT update_tier.detach();
+	SELECT * FROM on_shards();
+	SET ROLE regress_owner;
+	SELECT update_tier.attach('workspaces', $$status <> 'removed'$$, audit => false);
+	SELECT * FROM on_shards();
+	SET ROLE regress_applier;
+	SELECT update_tier.start('p', '1');
+	SELECT workspace_tier(w(1));
+	SELECT set_update_tier(w(1), 'canary');
+	SET ROLE regress_flipper;
+	SELECT set_update_tier(w(1), 'canary'), set_update_tier(w(2), 'canary');
+	SELECT set_update_tier(w(2), 'production');
+	SELECT set_update_tier(w(1), 'production');
+	SELECT set_update_tier(w(1), 'canary');
+	RESET ROLE;
+	SELECT actor, old_tier, new_tier FROM update_tier.tier_change ORDER BY id;
+	SET ROLE regress_applier;
+	SELECT workspace = w(1), tier FROM update_tier.claim_batch('p');
+	SELECT update_tier.report(1, 'succeeded');
+}, q{
+
+
+	update_tier not null, default 'production'::text, index btree (id) WHERE (((update_tier)::text = 'canary'::text) AND (status <> 'removed'::text)), checks 0
+
+	text not null, default 'production'::text, index btree (update_tier) WHERE (update_tier = 'canary'::text), checks 1
+
+	update_tier not null, default 'production'::text, index btree (id) WHERE (((update_tier)::text = 'canary'::text) AND (status <> 'removed'::text)), checks 0
+	canary
+	ERROR:  42501: permission denied for table workspaces
+	ERROR:  42501: permission denied for table workspaces
+	production|production
+	canary
+	NOTICE:  00000: no canary workspaces are left
+	DETAIL:  Workspace c4ca4238-a0b9-2382-0dcc-509a6f75849b was the last one.
+	HINT:  Updates reach production only after canaries ran them: make another workspace a canary.
+	canary
+	production
+	regress_flipper|production|canary
+	regress_flipper|production|canary
+	regress_flipper|canary|production
+	regress_flipper|canary|production
+	regress_flipper|production|canary
+	t|canary
+	soaking
+}, 'a superuser attaches the table of another role, and so does the owner');
+shows('owners', q{
+	BEGIN;
+	SET LOCAL ROLE regress_flipper;
+	SELECT set_update_tier(w(3), 'canary');
+	RESET ROLE;
+	SELECT count(*) FROM update_tier.claim_batch('p');
+	ROLLBACK;
+	ALTER TABLE workspaces ENABLE ROW LEVEL SECURITY;
+	SELECT update_tier.start('q', '1'), update_tier.start('r', '1');
+	SELECT count(*) FROM update_tier.claim_batch('q');
+	ALTER TABLE workspaces FORCE ROW LEVEL SECURITY;
+	SELECT count(*) FROM update_tier.claim_batch('q');
+	SELECT update_tier.attach('workspaces', $$status <> 'removed'$$, audit => false);
+	ALTER TABLE workspaces NO FORCE ROW LEVEL SECURITY;
+	SELECT count(*) FROM update_tier.claim_batch('r');
+	ALTER TABLE workspaces OWNER TO regress_nobody;
+	SELECT count(*) FROM update_tier.claim_batch('q');
+	SELECT update_tier.attach('workspaces', $$status <> 'removed'$$, audit => false);
+	ALTER ROLE regress_nobody LOGIN;
+	SELECT update_tier.attach('workspaces', $$status <> 'removed'$$, audit => false);
+	SELECT * FROM update_tier.counts();
+}, q{
+	production
+	ERROR:  25001: cannot perform query on placements that were modified in this transaction by a different user
+	canary|canary
+	1
+	ERROR:  0A000: distributed table public.workspaces cannot be read as its owner, "regress_owner"
+	DETAIL:  On the nodes of Citus its policies would hide its rows from the owner.
+	HINT:  Use ALTER TABLE public.workspaces NO FORCE ROW LEVEL SECURITY.
+	ERROR:  0A000: distributed table public.workspaces cannot be read as its owner, "regress_owner"
+	DETAIL:  On the nodes of Citus its policies would hide its rows from the owner.
+	HINT:  Use ALTER TABLE public.workspaces NO FORCE ROW LEVEL SECURITY.
+	1
+	ERROR:  0A000: distributed table public.workspaces cannot be read as its owner, "regress_nobody"
+	DETAIL:  Citus would open connections to its nodes as this role, which is not permitted to log in.
+	HINT:  Use ALTER ROLE regress_nobody LOGIN.
+	ERROR:  0A000: distributed table public.workspaces cannot be read as its owner, "regress_nobody"
+	DETAIL:  Citus would open connections to its nodes as this role, which is not permitted to log in.
+	HINT:  Use ALTER ROLE regress_nobody LOGIN.
+
+	canary|1
+	production|9
+}, 'an owner as whom the shards cannot be read');
+
+# The install script leaves a distributed table alone, on every node.
+$citus->database('install');
+shows('install', q{
+	CREATE TABLE workspaces (id uuid PRIMARY KEY);
+	SELECT create_distributed_table('workspaces', 'id');
+	CREATE EXTENSION update_tier;
+	SELECT count(*) FROM update_tier.attached;
+	SELECT result FROM run_command_on_workers('SELECT count(*) FROM update_tier.attached');
+	SELECT result FROM run_command_on_workers($$SELECT count(*) FROM pg_attribute WHERE attrelid = 'workspaces'::regclass AND attname = 'update_tier'$$);
+	DROP EXTENSION update_tier;
+	SELECT result FROM run_command_on_workers($$SELECT count(*) FROM pg_extension WHERE extname = 'update_tier'$$);
+}, q{
+
+	NOTICE:  00000: table "workspaces" is left alone
+	DETAIL:  Citus distributes it, and would run this script on its workers, too.
+	HINT:  Attach it with SELECT update_tier.attach('workspaces', audit => false).
+	0
+	0
+	0
+	0
+	0
+	0
+	0
+}, 'CREATE EXTENSION where the table is distributed already');
+
+$_->stop for $citus->worker(0), $citus->worker(1), $node;
+done_testing();
