@@ -3,7 +3,7 @@
 -- that, they run a statement.  Whichever it is, the answer is the same.
 --
 CREATE SCHEMA fleet;
-CREATE ROLE regress_owner;
+CREATE ROLE regress_owner LOGIN;
 CREATE ROLE regress_applier;
 GRANT USAGE, CREATE ON SCHEMA fleet TO regress_owner;
 CREATE FUNCTION w(n integer) RETURNS uuid IMMUTABLE LANGUAGE sql AS

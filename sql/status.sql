@@ -71,5 +71,11 @@ SELECT pg_stat_get_xact_tuples_returned('workspaces'::regclass)
      + pg_stat_get_xact_tuples_returned('workspaces_update_tier_canary'::regclass) - :rows_read AS rows_read;
 COMMIT;
 
+-- It also answers when the attached table has been dropped.
+BEGIN;
+DROP TABLE workspaces;
+SELECT package, version, waits_for FROM update_tier.status WHERE phase = 'canary' ORDER BY package;
+ROLLBACK;
+
 \set ECHO none
 \i :fleet_gone
