@@ -12,6 +12,7 @@
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/memutils.h"
 #include "utils/tuplestore.h"
 
 #include "rollout/gate.h"
@@ -134,12 +135,19 @@ Datum
 update_tier_rollouts_now(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	MemoryContext  caller_context = CurrentMemoryContext;
+	MemoryContext  context;
+	List		  *names;
 	ListCell	  *lc;
 
 	require_own_tables(fcinfo);
 	check_may_read_status();
 	InitMaterializedSRF(fcinfo, 0);
-	foreach(lc, package_names(SEEN_BY_STATEMENT))
+	names = package_names(SEEN_BY_STATEMENT);
+	/* One package at a time is held in memory, and the next one takes its place. */
+	context = AllocSetContextCreate(CurrentMemoryContext, "update_tier status", ALLOCSET_DEFAULT_SIZES);
+	MemoryContextSwitchTo(context);
+	foreach(lc, names)
 	{
 		LoadedPackage *loaded = package_look(lfirst(lc), SEEN_BY_STATEMENT);
 		List		  *live = installations_live(loaded->id, loaded->package.stamp, SEEN_BY_STATEMENT);
@@ -148,6 +156,9 @@ update_tier_rollouts_now(PG_FUNCTION_ARGS)
 		CHECK_FOR_INTERRUPTS();
 		foreach(lc2, package_all_rollouts(loaded))
 			return_rollout(rsinfo, loaded, lfirst(lc2), live);
+		MemoryContextReset(context);
 	}
+	MemoryContextSwitchTo(caller_context);
+	MemoryContextDelete(context);
 	return (Datum) 0;
 }
