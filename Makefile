@@ -169,7 +169,8 @@ ISOLATION = \
 	notify \
 	repeatable_read \
 	report_apart \
-	lookup
+	lookup \
+	status_drop_table
 ISOLATION_OPTS = --inputdir=test --outputdir=test
 
 # -Wextra's two exceptions are idioms of the server's own headers and of fmgr.

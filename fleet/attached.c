@@ -420,6 +420,16 @@ workspaces_if_attached(LOCKMODE mode)
 }
 
 /*
+ * workspaces_if_fit
+ *		The same, but NULL also when the attached table is gone or no longer fit.
+ */
+const WorkspacesTable *
+workspaces_if_fit(LOCKMODE mode)
+{
+	return lock_attached_table(mode, MISSING_IS_OK);
+}
+
+/*
  * workspaces_seen
  *		The attached table, without a lock on it; InvalidOid: none.
  */
@@ -441,8 +451,8 @@ workspaces_are_distributed(void)
 
 /*
  * workspaces_if_readable
- *		The same for the planner, which can do without: NULL instead of the
- *		errors, and where the caller may not read the table.
+ *		As workspaces_if_fit(), for the planner: NULL also where the caller may not
+ *		read the table.
  */
 const WorkspacesTable *
 workspaces_if_readable(LOCKMODE mode)
@@ -456,7 +466,7 @@ workspaces_if_readable(LOCKMODE mode)
 		(id == InvalidAttrNumber ||
 		 pg_attribute_aclcheck(attached_table.relid, id, GetUserId(), ACL_SELECT) != ACLCHECK_OK))
 		return NULL;
-	return lock_attached_table(mode, MISSING_IS_OK);
+	return workspaces_if_fit(mode);
 }
 
 /*

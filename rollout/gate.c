@@ -255,8 +255,7 @@ superseded_text(const Rollout *by)
 static char *
 canary_text(const LoadedRollout *rollout, bool count)
 {
-	bool				   readable = count && OidIsValid(workspaces_seen());
-	const WorkspacesTable *table = readable ? workspaces_if_attached(AccessShareLock) : NULL;
+	const WorkspacesTable *table = count ? workspaces_if_fit(AccessShareLock) : NULL;
 	const Policy		  *policy = &rollout->rollout.policy;
 	int					   succeeded = rollout->rollout.tally[TIER_CANARY].succeeded;
 	int64				   canaries = table ? fleet_canaries(table, policy->min_successes) : 0;
