@@ -277,7 +277,7 @@ CREATE TABLE update_tier.package (
 COMMENT ON TABLE update_tier.package IS
 'One row for each package: its settings, its freeze, and what all its versions share. Package ''*'': the settings and the freeze of all packages. Written by the functions of update_tier.';
 COMMENT ON COLUMN update_tier.package.soak IS
-'This and the ten columns after it are settings that rollouts copy when they start. NULL: as for package ''*'', and there the default.';
+'The columns from soak to require_canary are settings. Rollouts copy them when they start. NULL: the setting of package ''*''; for ''*'' itself, the default.';
 COMMENT ON COLUMN update_tier.package.frozen_until IS 'Until then every gate of the package is closed.';
 COMMENT ON COLUMN update_tier.package.stamp IS 'The latest moment at which something happened to the package. It never decreases.';
 COMMENT ON COLUMN update_tier.package.in_flight IS 'Leases that are neither reported nor known to have expired, all versions together; also those whose reports are in update_tier.uncounted.';
