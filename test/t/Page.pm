@@ -1,0 +1,57 @@
+# Runs the blocks of a page of the documentation as they are printed, and compares what
+# psql prints with what stands below them.
+
+package Page;
+
+use strict;
+use warnings;
+use IPC::Run ();
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+our $node;    # the server
+
+# What psql prints when it runs this.
+sub run_block
+{
+	my ($db, $sql) = @_;
+	my $out = '';
+	my $file = $node->basedir . "/block.sql";
+	open my $handle, '>', $file or die; print $handle $sql; close $handle;
+	IPC::Run::run([ 'psql', '-X', '-q', '-d', $node->connstr($db), '-f', $file ], '>', \$out, '2>&1');
+	$out =~ s/^psql:.*?:\d+: //mg;
+	$out =~ s/\n+\z/\n/;
+	return $out;
+}
+
+# The SQL blocks of a text.
+sub blocks { return $_[0] =~ /^```sql\n(.*?)^```/gms; }
+
+# Run the SQL blocks of a page, each in the database that $database says; those for
+# which it says none are left out.  PAGE_WRITE=DIRECTORY writes the page there, with what
+# is printed, to be read.
+sub run_page
+{
+	my ($page, $body, $rest, $database) = @_;
+	my $n = 0;
+	$body =~ s{^```sql\n(.*?)^```\n(?:(\s*)^```\n(.*?)^```\n)?}{
+		my ($all, $sql, $between, $expected) = ($&, $1, $2, $3);
+		my $db = $database->($sql);
+		if (defined $db)
+		{
+			my $out = run_block($db, $sql);
+			$n++;
+			# What is not shown must at least have gone well.
+			if (defined $expected) { is($out, $expected =~ s/\n+\z/\n/r, "$page, block $n"); }
+			else { unlike($out, qr/^(ERROR|FATAL|WARNING)/m, "$page, block $n"); }
+			$all = "```sql\n$sql```\n" . (defined $expected ? "$between```\n$out```\n" : '');
+		}
+		$all;
+	}gmse;
+	cmp_ok($n, '>', 4, "$page: $n blocks");
+	return unless $ENV{PAGE_WRITE};
+	open my $handle, '>', "$ENV{PAGE_WRITE}/" . ($page =~ s{.*/}{}r) or die;
+	print $handle $body . $rest;
+}
+
+1;
