@@ -203,6 +203,7 @@ waits('`attach`, the table does not have the column', '', q{update_tier.attach('
 waits('`attach`, the column is there and every value', $plain_form, q{update_tier.attach('w', create_index => false)}, 'readers and writers', 0);
 waits('`attach`, the column is there and every value', $attached, q{update_tier.attach('w', $$status <> 'gone'$$, create_index => false)}, 'readers and writers', 0);
 waits('`attach` checks the values', $text, q{update_tier.attach('w', create_index => false)}, 'readers and writers', 0);
+waits('`attach` sets NULLs', 'ALTER TABLE w ADD update_tier text;', q{update_tier.attach('w', create_index => false)}, 'readers and writers', 1);
 waits('`attach` builds the index', "$attached DROP INDEX w_update_tier_canary;", q{update_tier.attach('w')}, 'writers', 1);
 waits('`attach` builds the index', $plain_form, q{update_tier.attach('w')}, 'readers and writers', 1);
 waits('`attach` builds the index', $attached, q{update_tier.attach('w', $$status <> 'gone'$$)}, 'readers and writers', 1);
@@ -301,7 +302,7 @@ sub subscribe
 	my ($publisher, $subscriber) = @_;
 	sql($publisher, "CREATE PUBLICATION p FOR TABLE workspaces; SELECT pg_create_logical_replication_slot('$subscriber', 'pgoutput')");
 	sql($subscriber, 'SET client_min_messages = warning; CREATE SUBSCRIPTION fleet CONNECTION ' .
-		"'" . $node->connstr($publisher) . "' PUBLICATION p WITH (create_slot = false, slot_name = '$subscriber')");
+		"'" . $node->connstr . " dbname=$publisher' PUBLICATION p WITH (create_slot = false, slot_name = '$subscriber')");
 	ok($node->poll_query_until($subscriber, q{SELECT bool_and(srsubstate = 'r') FROM pg_subscription_rel}), "$subscriber: copied");
 }
 sub w { return "md5('$_[0]')::uuid"; }
@@ -365,6 +366,8 @@ ok($ok, 'the rows are carried over') or diag($out);
 is(sql('subscriber', "SELECT update_tier.report($token, 'succeeded')"), 'promoted', 'tokens stay valid');
 is(sql('subscriber', q{SELECT count(*), min(token) > } . $token . q{ FROM update_tier.claim_batch('p')}), '4|t', 'and rollouts go on');
 is(sql('publisher', q{SELECT count(*) FROM update_tier.claim_batch('p')}), 0, 'the publisher is frozen');
+like((shell("pg_dump --data-only --table='update_tier.*' publisher | psql -X -q -v ON_ERROR_STOP=1 -d follower"))[1],
+	qr/duplicate key value violates unique constraint "tier_change_pkey"/, 'changes of tiers that were recorded there collide');
 is(scalar(@shell), 3, 'the commands of the page');
 
 sql('follower', 'ALTER SUBSCRIPTION fleet SET (slot_name = NONE); DROP SUBSCRIPTION fleet');
