@@ -53,6 +53,13 @@ my $waits = q{SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%freeze()%
 my ($roles, $timeouts);
 my @replication;
 
+# Where a block names v9, and does not start it, it was started before.
+sub with_v9
+{
+	my ($copy, $sql) = @_;
+	sql($copy, q{SELECT update_tier.start('search', 'v9')}) if $sql =~ /v9/ && $sql !~ /start\(/;
+}
+
 # A session has left a transaction open that has changed the package.
 sub leave_open
 {
@@ -104,7 +111,8 @@ Page::run_page('doc/operations.md', $page, '', sub {
 			'then the freeze goes through');
 		return $locks;
 	}
-	my $copy = copy_of($sql =~ /update_tier\.attach\(/ && $sql !~ /^ALTER TABLE/ ? 'large' : 'operations');
+	my $copy = copy_of($sql =~ /update_tier\.attach\(/ && $sql !~ /^ALTER TABLE/m ? 'large' : 'operations');
+	with_v9($copy, $sql);
 	$roles = $copy if $sql =~ /CREATE ROLE publisher/;
 	$timeouts = $copy if $sql =~ /CREATE ROLE drainer/;
 	return $copy;
@@ -130,6 +138,7 @@ for my $sql (Page::blocks($situations))
 {
 	my $copy = copy_of('operations');
 	sql($copy, $grants);
+	with_v9($copy, $sql);
 	unlike(Page::run_block($copy, "SET ROLE operator;\n$sql"), qr/^(ERROR|FATAL)/m, 'as an operator');
 }
 
@@ -212,7 +221,7 @@ waits('`detach`', $attached, q{update_tier.detach()}, 'readers and writers', 2);
 
 # The recipe for many NULLs, where there are many: in batches, and nothing is left
 # for attach to set or to scan.
-my ($recipe) = $page =~ /^```sql\n(ALTER TABLE workspaces ALTER COLUMN update_tier SET DEFAULT.*?)^```/ms;
+my ($recipe) = $page =~ /^```sql\n(SET lock_timeout = '2s';\nALTER TABLE workspaces ALTER COLUMN update_tier SET DEFAULT.*?)^```/ms;
 ok($recipe, 'the page has the recipe');
 sql('postgres', 'CREATE DATABASE nulls');
 sql('nulls', q{

@@ -143,6 +143,16 @@ my $calls = q{
 	SELECT * FROM canary_workspaces();
 	SELECT conname, contypid::regtype FROM pg_constraint WHERE conname = 'canary_or_production';
 	SELECT kind, count(*) FROM update_tier.event GROUP BY kind ORDER BY kind;
+
+	\echo detached, and attached again
+	SELECT update_tier.detach();
+	SELECT update_tier, count(*) FROM workspaces GROUP BY update_tier ORDER BY update_tier;
+	INSERT INTO workspaces (id) VALUES (w(301));
+	SELECT * FROM canary_workspaces();
+	SELECT update_tier.attach('workspaces', audit => :audit);
+	SELECT update_tier, count(*) FROM workspaces GROUP BY update_tier ORDER BY update_tier;
+	SELECT set_update_tier(w(301), 'canary');
+	SELECT count(*) FROM canary_workspaces();
 };
 
 sub answers
@@ -162,6 +172,9 @@ unlike($expected, qr/ERROR: +(42|22P)/, 'and no mistake in it');
 
 my %kinds = (
 	local_table => [ $table, $extension, $attach ],
+	# As Citus does by itself with a local table that a foreign key relates to a reference table.
+	managed_before => [ $table, distribute("citus_add_local_table_to_metadata('workspaces')"), $extension, $attach ],
+	managed_after => [ $table, $extension, $attach, distribute("citus_add_local_table_to_metadata('workspaces')") ],
 	reference_before => [ $table, distribute("create_reference_table('workspaces')"), $extension, $attach ],
 	reference_after => [ $table, $extension, $attach, distribute("create_reference_table('workspaces')") ],
 	extension_first => [ $extension, $table, distribute("create_distributed_table('workspaces', 'id', shard_count => 4)"), $attach ],
