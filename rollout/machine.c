@@ -3,15 +3,15 @@
  * rollout/machine.c
  *	  The state of a package: a pure function of its rows and a moment.
  *
- * Nothing has to run for a soak to end, for a version that waits to get its
- * turn, or for a lease to expire.  machine_settle() goes through what has
- * happened by itself since the rows were written, in the order of time.
- * Nothing is predicted, and nothing is stored that can be derived.
+ * No background process ends a soak, runs a queued version or expires a lease.
+ * machine_settle() derives these changes from the rows and the clock, in the
+ * order of time.  Nothing is predicted, and nothing is stored that can be
+ * derived.
  *
  * The terms are those of progressive delivery: rollout, canary, soak (or bake)
- * time, promote, halt, resume, abort, retry.  That each member of a fleet has a
- * moment of its own, a hash of the package, the version and the member, is how
- * Ubuntu phases its updates.
+ * time, promote, halt, resume, abort, retry.  The ramp is the one of Ubuntu's
+ * phased updates: each member of a fleet has its own moment, a hash of the
+ * package, the version and the member.
  *
  * Pure C: no server, no clock, no allocation.
  *
@@ -31,7 +31,7 @@ const Policy policy_default = { POLICY_SETTINGS(POLICY_DEFAULT) };
  * ---------------------------------------------------------------------
  */
 
-/* So much later; NEVER when that is beyond all moments. */
+/* The sum; NEVER if it is too large for a moment. */
 static Moment
 later(Moment moment, Span span)
 {
@@ -52,7 +52,7 @@ earliest(Moment a, Moment b)
 
 
 /* ---------------------------------------------------------------------
- * Rollouts among one another
+ * How the rollouts of a package relate
  * ---------------------------------------------------------------------
  */
 
@@ -68,7 +68,7 @@ machine_rollout(const Package *package, int64_t id)
 	return NULL;
 }
 
-/* The newest rollout that is stored in this phase; NULL if there is none. */
+/* The newest rollout that is stored in this phase, or NULL. */
 static Rollout *
 newest_in(const Package *package, Phase phase)
 {
@@ -80,7 +80,7 @@ newest_in(const Package *package, Phase phase)
 	return NULL;
 }
 
-/* machine_running: the rollout in canary or soaking; NULL if there is none. */
+/* machine_running: the rollout in canary or soaking, or NULL. */
 Rollout *
 machine_running(const Package *package)
 {
@@ -91,8 +91,9 @@ machine_running(const Package *package)
 
 /*
  * machine_promoted
- *		What production, and every new workspace, should have: the newest
- *		rollout that was promoted and is neither halted nor aborted.
+ *		The newest rollout that was promoted and is neither halted nor aborted,
+ *		or NULL: the version that production, and every new workspace, should
+ *		have.
  */
 Rollout *
 machine_promoted(const Package *package)
@@ -100,7 +101,7 @@ machine_promoted(const Package *package)
 	return newest_in(package, PHASE_PROMOTED);
 }
 
-/* machine_promoted_before: the newest promoted one that is older; NULL: there is none. */
+/* machine_promoted_before: the newest promoted rollout that is older, or NULL. */
 Rollout *
 machine_promoted_before(const Package *package, const Rollout *rollout)
 {
@@ -116,9 +117,9 @@ machine_promoted_before(const Package *package, const Rollout *rollout)
 
 /*
  * machine_phase
- *		The phase of a rollout, as shown: what was promoted is superseded when a
- *		newer one is promoted, and so is what was halted.  If that newer one is
- *		halted or aborted, the former is promoted again.
+ *		The phase of a rollout as shown: a rollout that is stored as promoted or
+ *		halted is superseded while a newer one is promoted.  When the newer one
+ *		is halted or aborted, the older one shows its stored phase again.
  */
 Phase
 machine_phase(const Package *package, const Rollout *rollout)
@@ -133,8 +134,9 @@ machine_phase(const Package *package, const Rollout *rollout)
 
 /*
  * machine_successor
- *		The newer rollout that has taken a rollout's place, or stands in the
- *		way of its return; NULL if there is none.
+ *		The newest of the newer rollouts that are queued, in canary, soaking or
+ *		promoted, or NULL.  It has taken the rollout's place, and prevents its
+ *		return.
  */
 Rollout *
 machine_successor(const Package *package, const Rollout *rollout)
@@ -151,7 +153,7 @@ machine_successor(const Package *package, const Rollout *rollout)
 	return NULL;
 }
 
-/* Is something newer in canary, soaking or promoted? */
+/* Is a newer rollout in canary, soaking or promoted? */
 static bool
 newer_is_open(const Package *package, const Rollout *rollout)
 {
@@ -162,21 +164,29 @@ newer_is_open(const Package *package, const Rollout *rollout)
 		(promoted != NULL && promoted->ordinal > rollout->ordinal);
 }
 
-/* machine_soak_ends_at: NEVER without a soak, or if it ends with an approval only. */
+/*
+ * machine_soak_ends_at
+ *		When the soak ends by itself; NEVER: it has not begun, or only promote
+ *		ends it.
+ */
 Moment
 machine_soak_ends_at(const Rollout *rollout)
 {
 	return rollout->policy.auto_promote ? machine_soak_over_at(rollout) : NEVER;
 }
 
-/* machine_soak_over_at: when the soak has lasted long enough, approval or not. */
+/*
+ * machine_soak_over_at
+ *		When the soak has lasted its time, whether that promotes the version or
+ *		not.
+ */
 Moment
 machine_soak_over_at(const Rollout *rollout)
 {
 	return later(rollout->soaks_from, rollout->policy.soak);
 }
 
-/* machine_ramp_ends_at: when all of production has the version open to it. */
+/* machine_ramp_ends_at: when a promoted version is open to all of production. */
 Moment
 machine_ramp_ends_at(const Rollout *rollout)
 {
@@ -184,8 +194,8 @@ machine_ramp_ends_at(const Rollout *rollout)
 }
 
 /*
- * A rollout in canary makes progress for one lease after a canary succeeded:
- * that long a newer version waits.
+ * A rollout in canary makes progress until one lease after its latest success
+ * of a canary.  A newer version waits until then.
  */
 static Moment
 progress_ends_at(const Rollout *rollout)
@@ -195,8 +205,8 @@ progress_ends_at(const Rollout *rollout)
 
 /*
  * machine_turn_at
- *		When a queued rollout gets its turn, if nothing else happens; NEVER
- *		where that takes an operator.
+ *		When a queued rollout starts to run, if nothing else happens; NEVER if
+ *		an operator has to act first.
  */
 Moment
 machine_turn_at(const Package *package, const Rollout *rollout)
@@ -210,15 +220,15 @@ machine_turn_at(const Package *package, const Rollout *rollout)
 
 
 /* ---------------------------------------------------------------------
- * What happened
+ * Events
  * ---------------------------------------------------------------------
  */
 
 /*
  * machine_events_at_most
- *		How many events settling, and one function after it, can yield: a
- *		lease expires at most once and a rollout enters each phase at most once
- *		for each thing that happens.
+ *		The number of events that machine_settle(), or one function after it,
+ *		can yield at most: a lease expires at most once, and a rollout enters
+ *		each phase at most once for each thing that happens.
  */
 int
 machine_events_at_most(const Package *package)
@@ -244,7 +254,7 @@ enter(Package *package, Rollout *rollout, Phase phase, const Rollout *by)
 
 
 /* ---------------------------------------------------------------------
- * Who runs
+ * Which rollout runs
  * ---------------------------------------------------------------------
  */
 
@@ -255,7 +265,7 @@ needs_canary(const Rollout *rollout)
 		rollout->tally[TIER_CANARY].succeeded < rollout->policy.min_successes;
 }
 
-/* It is the rollout's turn: canaries first, or the soak if they did enough. */
+/* Run a rollout: in canary, or in soaking if no more canaries have to succeed. */
 static void
 run(Package *package, Rollout *rollout)
 {
@@ -270,7 +280,7 @@ supersede(Package *package, Rollout *rollout, const Rollout *by)
 	enter(package, rollout, PHASE_SUPERSEDED, by);
 }
 
-/* Does a rollout that runs make a newer one wait? */
+/* Does a running rollout make a newer one wait? */
 static bool
 holds_its_place(const Package *package, const Rollout *rollout)
 {
@@ -278,10 +288,12 @@ holds_its_place(const Package *package, const Rollout *rollout)
 }
 
 /*
- * Let a rollout in that is newer than all that wait or run.  A rollout in
- * canary gives way: one whose canaries never answer must not block its own
- * fix.  A rollout that soaks, or makes progress, does not: else a package that
- * moves often would never be promoted.  Of those that wait the newest waits.
+ * Run a rollout that is newer than those that run or are queued; or queue it.
+ *
+ * A rollout in canary gives way: a version whose canaries never report must not
+ * block its own fix.  A rollout that soaks, or makes progress, does not give
+ * way: otherwise a package with frequent versions would never have one
+ * promoted.  Only the newest rollout is queued.
  */
 static void
 admit(Package *package, Rollout *rollout)
@@ -303,9 +315,9 @@ admit(Package *package, Rollout *rollout)
 }
 
 /*
- * Too many failures in a tier?  Both thresholds must be exceeded: a share alone
- * would halt a large fleet's rollout at its first failure, a number alone is
- * too small for a large fleet or too large for a small one.
+ * Are there too many failures in a tier?  Both thresholds must be exceeded: a
+ * share alone would halt a rollout whose first outcome is a failure; a number
+ * alone is too small for a large fleet, or too large for a small one.
  */
 static bool
 fails_too_often(const Rollout *rollout, Tier tier)
@@ -320,7 +332,8 @@ fails_too_often(const Rollout *rollout, Tier tier)
 
 /*
  * machine_is_consistent
- *		Do the fields of a rollout agree, as far as they can without the others?
+ *		Do the fields of a rollout agree, as far as a single rollout can show
+ *		it?
  */
 bool
 machine_is_consistent(const Rollout *rollout)
@@ -356,9 +369,9 @@ halt_failing(Package *package, Rollout *rollout, const Lease *tipped_by)
 }
 
 /*
- * Draw the conclusions from the rows as they are, at the package's stamp.
- * Halts come first: where two things could happen, the one that holds
- * production back does.
+ * Change phases as the rows require it, at the package's stamp.  Halts come
+ * first: if two changes are possible, the one that holds production back
+ * happens.
  */
 static void
 conclude(Package *package, const Lease *tipped_by)
@@ -388,8 +401,8 @@ conclude(Package *package, const Lease *tipped_by)
 }
 
 /*
- * A rollout becomes the promoted version.  What is older, and still on its way,
- * has lost its purpose.
+ * A rollout becomes the promoted version.  Older rollouts that are queued, in
+ * canary or soaking have no purpose any more.
  */
 static void
 enter_promoted(Package *package, Rollout *rollout)
@@ -414,7 +427,7 @@ enter_promoted(Package *package, Rollout *rollout)
  * ---------------------------------------------------------------------
  */
 
-/* Is the installation of the rollout's present run? */
+/* Is the latest attempt one of the rollout's current run? */
 static bool
 is_of_run(const Rollout *rollout, const Installation *installation)
 {
@@ -429,8 +442,8 @@ is_acknowledged(const Rollout *rollout, const Installation *installation)
 }
 
 /*
- * Change what a workspace says of the rollout, and the tallies with it.  It
- * counts for the tier that the workspace had when it was claimed.
+ * Change the evidence of a workspace, and the tallies with it.  It counts for
+ * the tier that the workspace had when it was claimed.
  */
 static void
 set_evidence(Package *package, Rollout *rollout, Installation *installation, Evidence evidence)
@@ -460,7 +473,7 @@ set_evidence(Package *package, Rollout *rollout, Installation *installation, Evi
 	installation->resumed = rollout->resumed;
 	rollout->changed = true;
 
-	/* A canary has withdrawn its success: the soak had no ground. */
+	/* The soak began with a success that a canary has now withdrawn. */
 	if (rollout->phase == PHASE_SOAKING && evidence != EVIDENCE_SUCCEEDED && needs_canary(rollout))
 	{
 		rollout->soaks_from = NEVER;
@@ -469,8 +482,8 @@ set_evidence(Package *package, Rollout *rollout, Installation *installation, Evi
 }
 
 /*
- * The workspace moves on to another rollout, or is forgotten.  A success is
- * counted where the workspace is now; a failure stays counted where it was.
+ * The workspace leaves the rollout for another one, or is forgotten.  Its
+ * success is counted in moved_on from then on.  Its failure stays counted.
  */
 static void
 leave(const Package *package, Installation *installation)
@@ -497,8 +510,9 @@ attempts_used(const Rollout *rollout, const Installation *installation)
 
 /*
  * machine_attempts_used
- *		How many attempts of the current run a workspace has used: one that was
- *		skipped does not count, and resume gives them back.
+ *		The number of attempts that a workspace has used in the current run.  A
+ *		skipped attempt does not count.  A resume gives a failed workspace its
+ *		attempts back.
  */
 int
 machine_attempts_used(const Package *package, const Installation *installation)
@@ -514,7 +528,10 @@ attempts_are_spent(const Rollout *rollout, const Installation *installation)
 	return attempts_used(rollout, installation) >= rollout->policy.max_attempts;
 }
 
-/* machine_is_last_attempt: does what becomes of this attempt count, whatever it is? */
+/*
+ * machine_is_last_attempt
+ *		Are all attempts used?  An error or an expiry then counts as a failure.
+ */
 bool
 machine_is_last_attempt(const Package *package, const Installation *installation)
 {
@@ -535,8 +552,8 @@ machine_is_of_run(const Package *package, const Installation *installation)
 
 /*
  * machine_is_leased
- *		Does the workspace hold a live lease?  After machine_settle() an attempt
- *		that is claimed has one, or is being reported on.
+ *		Does the workspace hold a live lease?  After machine_settle() a claimed
+ *		attempt has a live lease, or another transaction is reporting on it.
  */
 bool
 machine_is_leased(const Installation *installation)
@@ -550,7 +567,7 @@ machine_is_leased(const Installation *installation)
  * ---------------------------------------------------------------------
  */
 
-/* Nobody has reported in time: the outcome is unknown. */
+/* The lease ended without a report: the outcome is unknown. */
 static void
 expire(Package *package, Lease *lease)
 {
@@ -567,8 +584,9 @@ expire(Package *package, Lease *lease)
 	installation->retry_at = later(package->stamp, rollout->policy.retry_delay);
 
 	/*
-	 * The last attempt counts, or an update that makes workspaces unreachable
-	 * would never be stopped.  A workspace that is gone says nothing.
+	 * The last attempt counts as a failure: otherwise an update that makes
+	 * workspaces unreachable would never be halted.  A workspace that is not
+	 * live is no evidence.
 	 */
 	if (lease->live && is_of_run(rollout, installation) && attempts_are_spent(rollout, installation))
 	{
@@ -577,14 +595,14 @@ expire(Package *package, Lease *lease)
 	}
 }
 
-/* Of two that run out at the same moment, the one that was granted first comes first. */
+/* Leases that end at the same moment expire in the order in which they were granted. */
 static bool
 expires_before(const Installation *a, const Installation *b)
 {
 	return a->lease_until < b->lease_until || (a->lease_until == b->lease_until && a->token < b->token);
 }
 
-/* The lease that runs out first, if one has by then. */
+/* The lease that expired first, up to the clock; or NULL. */
 static Lease *
 next_expiry(const Package *package, Moment clock)
 {
@@ -604,8 +622,9 @@ next_expiry(const Package *package, Moment clock)
 }
 
 /*
- * Count a report that was written without the package.  Its rollout may have been
- * started again since, or deleted.
+ * Count a report that was written without the lock of the package.  Since then
+ * its rollout may have been started again or deleted: then the report only
+ * leaves the budget.
  */
 static void
 count(Package *package, const Uncounted *uncounted)
@@ -622,20 +641,20 @@ count(Package *package, const Uncounted *uncounted)
 	rollout->changed = true;
 }
 
-/* The first report that is not counted yet; NULL: there is none. */
+/* The oldest report that is not counted yet, or NULL. */
 static const Uncounted *
 next_uncounted(const Package *package)
 {
 	return package->counted < package->uncounted_count ? &package->uncounted[package->counted] : NULL;
 }
 
-/* What happens next by itself, and when. */
+/* The next change that happens without a call, and its moment. */
 typedef struct Next
 {
-	Moment			 at;		/* NEVER: nothing */
-	Lease			*lease;		/* expires; or NULL */
-	Rollout			*promoted;	/* its soak ends; or NULL */
-	const Uncounted *uncounted; /* was reported; or NULL */
+	Moment			 at;		/* NEVER: none */
+	Lease			*lease;		/* that expires, or NULL */
+	Rollout			*promoted;	/* whose soak ends, or NULL */
+	const Uncounted *uncounted; /* that is counted, or NULL */
 } Next;
 
 static Next
@@ -650,7 +669,10 @@ next_by_itself(const Package *package, Moment until)
 	Next			 next = { .at = earliest(expires_at, earliest(soaked_at, turn_at)) };
 	const Uncounted *uncounted = next_uncounted(package);
 
-	/* A report that takes its turn finds done what happens at its moment. */
+	/*
+	 * At the same moment the report comes last: a report under the lock of the
+	 * package also finds the package settled to its moment.
+	 */
 	if (uncounted != NULL && uncounted->at < next.at)
 		return (Next){ .at = uncounted->at, .uncounted = uncounted };
 	if (next.at == expires_at)
@@ -662,8 +684,9 @@ next_by_itself(const Package *package, Moment until)
 
 /*
  * machine_next_moment
- *		After machine_settle(): when something happens next by itself, leases
- *		apart that are not among the package's; NEVER: nothing does.
+ *		After machine_settle(): the moment of the next change that happens
+ *		without a call, or NEVER.  Of leases it knows only those of the package
+ *		that are loaded.
  */
 Moment
 machine_next_moment(const Package *package)
@@ -673,11 +696,12 @@ machine_next_moment(const Package *package)
 
 /*
  * machine_settle
- *		Do what has happened by itself up to a moment, in the order of time.
+ *		Make the changes that happen without a call, up to a moment, in the
+ *		order of time.
  *
- * Where two things fall on the same moment, the one that holds production back
- * comes first.  Nothing happens before the package's latest stamp, whatever
- * the clock does, and wherever a policy that was changed meanwhile puts it.
+ * Of two changes at the same moment, the one that holds production back comes
+ * first.  No change gets a moment before the package's stamp, even if the clock
+ * goes back, or if a changed policy puts it there.
  */
 void
 machine_settle(Package *package, Moment clock)
@@ -711,7 +735,7 @@ machine_settle(Package *package, Moment clock)
  * ---------------------------------------------------------------------
  */
 
-/* machine_is_frozen: has an operator closed every gate, for the time being? */
+/* machine_is_frozen: has an operator closed all gates of the package for a time? */
 bool
 machine_is_frozen(const Package *package)
 {
@@ -722,16 +746,17 @@ machine_is_frozen(const Package *package)
  * machine_ramp_share
  *		A workspace's place in the ramp of a version, evenly distributed over
  *		[0, 2^32): pure, stable, and in another order for each version, so that
- *		not always the same customers come first.
+ *		the same customers are not always first.
  *
- * FNV-1a over the three, and a last round that mixes its bits.
+ * FNV-1a over the three.  Then half of the last step of MurmurHash3 mixes the
+ * bits.
  */
 uint32_t
 machine_ramp_share(const char *package, const char *version, const uint8_t *workspace)
 {
 	uint64_t hash = UINT64_C(14695981039346656037);
 
-	/* With their final zeroes, so that no two pairs make the same bytes. */
+	/* With their final zeroes, so that two different pairs never give the same bytes. */
 	for (size_t i = 0; i <= strlen(package); i++)
 		hash = (hash ^ (uint8_t) package[i]) * UINT64_C(1099511628211);
 	for (size_t i = 0; i <= strlen(version); i++)
@@ -744,7 +769,9 @@ machine_ramp_share(const char *package, const char *version, const uint8_t *work
 
 /*
  * machine_opens_at
- *		When a promoted version opens to a workspace of production.
+ *		When a promoted version opens to a workspace of production: at
+ *		promoted_at + ramp * share / 2^32, calculated in two parts that cannot
+ *		overflow.
  */
 Moment
 machine_opens_at(const Package *package, const Rollout *rollout, const Workspace *workspace)
@@ -760,9 +787,9 @@ machine_opens_at(const Package *package, const Rollout *rollout, const Workspace
 }
 
 /*
- * The version that production has open to a workspace: the newest that is
- * promoted and whose moment for this workspace has come.  While a version
- * ramps, that is its predecessor for those whose turn it is not.
+ * The version that is open to a workspace of production: the newest that is
+ * promoted and whose moment for this workspace has come.  Until then a
+ * workspace has the version promoted before.
  */
 static Rollout *
 open_to_production(const Package *package, const Workspace *workspace, Moment now)
@@ -777,7 +804,7 @@ open_to_production(const Package *package, const Workspace *workspace, Moment no
 	return NULL;
 }
 
-/* Do the canaries have the version open to them? */
+/* Is the version open to canaries? */
 static bool
 is_open_to_canaries(const Package *package, const Rollout *rollout)
 {
@@ -802,10 +829,10 @@ machine_is_open(const Package *package, const Rollout *rollout, Tier tier, Momen
 
 /*
  * machine_is_open_to
- *		Is the version open to this workspace, but for a freeze?  Without a version
- *		(NULL): is any?
+ *		Is the version open to this workspace, a freeze apart?  Without a
+ *		version (NULL): is any version open to it?
  *
- * If not, the workspace is not due, whatever it has.
+ * If not, the workspace is not due, whatever its installation says.
  */
 bool
 machine_is_open_to(const Package *package, const Rollout *rollout, const Workspace *workspace, Moment now)
@@ -835,8 +862,9 @@ counts_as_none(const Installation *installation)
 }
 
 /*
- * What a workspace was last handed; NULL: nothing.  A first attempt that was
- * skipped counts as none: what counts then is what the workspace runs.
+ * The version that a workspace was last handed, or NULL.  A first attempt that
+ * was skipped does not count: the version that the workspace runs then takes
+ * its place.
  */
 static Rollout *
 last_handed(const Package *package, const Installation *installation)
@@ -845,8 +873,9 @@ last_handed(const Package *package, const Installation *installation)
 }
 
 /*
- * Its place among the versions when it was handed out.  A retry since then has
- * made the version the newest, but not what this workspace had of it.
+ * The ordinal that last_handed() had when it was handed out.  A retry since
+ * then has made that version the newest, but the workspace has an earlier run
+ * of it.
  */
 static int64_t
 ordinal_handed(const Installation *installation)
@@ -854,7 +883,10 @@ ordinal_handed(const Installation *installation)
 	return counts_as_none(installation) ? installation->runs_ordinal : installation->ordinal;
 }
 
-/* machine_goes_back: would this version be older than what the workspace was last handed? */
+/*
+ * machine_goes_back
+ *		Is the version older than the one that the workspace was last handed?
+ */
 bool
 machine_goes_back(const Installation *installation, const Rollout *rollout)
 {
@@ -863,9 +895,9 @@ machine_goes_back(const Installation *installation, const Rollout *rollout)
 
 /*
  * machine_may_go_back
- *		Forward only: may a workspace that was last handed a newer version be
- *		handed this one?  Only back from one that was aborted, or was superseded with
- * nothing newer on its way: that is the rollback.
+ *		May a workspace that was last handed "from", a newer version, be handed
+ *		"to"?  Only if "from" was aborted, or if it is superseded and nothing
+ *		newer than "to" is in canary, soaking or promoted: that is the rollback.
  */
 bool
 machine_may_go_back(const Package *package, const Rollout *from, const Rollout *to)
@@ -882,8 +914,8 @@ machine_may_go_back(const Package *package, const Rollout *from, const Rollout *
 }
 
 /*
- * An attempt at another version was skipped, and the workspace runs this one: of
- * this run of it, as a retry would have given it another place.
+ * The latest attempt was skipped, but the workspace already runs this version.
+ * With the same ordinal it is the current run: a retry changes the ordinal.
  */
 static bool
 runs_well_already(const Rollout *rollout, const Installation *installation)
@@ -918,12 +950,12 @@ why_closed(const Package *package, const Rollout *rollout, const Workspace *work
 
 /*
  * machine_due
- *		May a workspace have a version now, budget apart, and why?
+ *		Is a workspace due for a version now, budget apart, and why?
  *
  * "installation" may be all zeroes, for a workspace that was never handed
- * anything; the rollouts that it names must be among the package's.  The order
- * is that of a person's questions: is there anything left to do for this
- * workspace, can it ever have this version, and when.
+ * anything.  The rollouts that it names must be among the package's.  The
+ * checks are in the order in which a person asks: is anything left to do for
+ * this workspace, can it ever get this version, and when.
  */
 Due
 machine_due(const Package *package, const Rollout *rollout, const Installation *installation,
@@ -954,10 +986,7 @@ machine_due(const Package *package, const Rollout *rollout, const Installation *
 	return (Due){ .answer = ANSWER_DUE };
 }
 
-/*
- * machine_wanted
- *		The version that a workspace should run now; NULL: none.
- */
+/* machine_wanted: the version that a workspace should run now, or NULL. */
 Rollout *
 machine_wanted(const Package *package, const Installation *installation,
 			   const Workspace *workspace, Moment now)
@@ -965,7 +994,7 @@ machine_wanted(const Package *package, const Installation *installation,
 	Rollout *handed = last_handed(package, installation);
 	Rollout *open = NULL;
 
-	/* Nothing moves: it keeps what it runs. */
+	/* During a freeze it keeps the version that it runs. */
 	if (machine_is_frozen(package))
 		return machine_rollout(package, installation->runs);
 
@@ -982,7 +1011,7 @@ machine_wanted(const Package *package, const Installation *installation,
 	return handed;
 }
 
-/* machine_has_budget: may one lease more of this version be granted? */
+/* machine_has_budget: may one more lease of this version be granted? */
 bool
 machine_has_budget(const Package *package, const Rollout *rollout)
 {
@@ -991,7 +1020,7 @@ machine_has_budget(const Package *package, const Rollout *rollout)
 
 
 /* ---------------------------------------------------------------------
- * Operators
+ * Verbs of operators
  * ---------------------------------------------------------------------
  */
 
@@ -1011,8 +1040,8 @@ begin(Package *package, Rollout *rollout)
 
 /*
  * machine_start
- *		A new version, which is the last of the package's rollouts, with its
- *		id, ordinal, version and policy set.
+ *		Start a new version.  It is the last of the package's rollouts, and the
+ *		caller has set its id, ordinal, version and policy.
  */
 void
 machine_start(Package *package, Rollout *rollout)
@@ -1024,8 +1053,8 @@ machine_start(Package *package, Rollout *rollout)
 
 /*
  * machine_promote
- *		End a soak, or a ramp.  To skip the canaries takes a reason: an operator
- *		outranks the policy, on record.
+ *		End a soak or a ramp.  From queued or canary this skips the canaries,
+ *		and needs a reason for the log: an operator outranks the policy.
  */
 Refusal
 machine_promote(Package *package, Rollout *rollout, bool has_reason)
@@ -1053,7 +1082,7 @@ machine_promote(Package *package, Rollout *rollout, bool has_reason)
 	return ACCEPTED;
 }
 
-/* machine_halt: stop a version until somebody decides. */
+/* machine_halt: close a version until an operator decides. */
 Refusal
 machine_halt(Package *package, Rollout *rollout)
 {
@@ -1074,8 +1103,8 @@ machine_halt(Package *package, Rollout *rollout)
 
 /*
  * machine_resume
- *		Acknowledge the failures so far, give the workspaces that failed their
- *		attempts back, and soak anew.  Never promotes.
+ *		Acknowledge the failures so far, give the failed workspaces their
+ *		attempts back, and start the soak again.  Never promotes.
  */
 Refusal
 machine_resume(Package *package, Rollout *rollout)
@@ -1097,7 +1126,11 @@ machine_resume(Package *package, Rollout *rollout)
 	return ACCEPTED;
 }
 
-/* machine_abort: end a rollout; what was handed it goes back to the promoted version. */
+/*
+ * machine_abort
+ *		End a rollout.  Workspaces that were handed it go back to the promoted
+ *		version.
+ */
 Refusal
 machine_abort(Package *package, Rollout *rollout)
 {
@@ -1111,7 +1144,7 @@ machine_abort(Package *package, Rollout *rollout)
 /*
  * machine_retry
  *		Start a version again as the newest, in a new run.  No installation is
- *		visited: evidence and attempts of the run before no longer count, and
+ *		visited: evidence and attempts of the earlier run no longer count, and
  *		its leases stay leases until they end.
  */
 Refusal
@@ -1140,7 +1173,7 @@ machine_retry(Package *package, Rollout *rollout, int64_t ordinal, const Policy 
 	return ACCEPTED;
 }
 
-/* machine_has_ended: does nothing come of the rollout any more, unless it is started again? */
+/* machine_has_ended: is the rollout aborted or superseded, as shown? */
 bool
 machine_has_ended(const Package *package, const Rollout *rollout)
 {
@@ -1151,11 +1184,11 @@ machine_has_ended(const Package *package, const Rollout *rollout)
 
 /*
  * machine_apply_policy
- *		Change the policy of all rollouts that have not ended.  A soak or ramp is
- *		measured from when it began.
+ *		Change the policy of all rollouts that have not ended.  A soak or ramp
+ *		is measured from when it began.
  *
- * A rollout that has ended keeps its policy, also if it is open again because
- * this halts a newer one.
+ * A rollout that has ended keeps its policy, even if the new policy halts a
+ * newer one and so opens it again.
  */
 void
 machine_apply_policy(Package *package, const Policy *policy)
@@ -1180,9 +1213,9 @@ machine_apply_policy(Package *package, const Policy *policy)
 
 /*
  * machine_grant
- *		Lease a workspace for one attempt at a version.  The caller has found
- *		it due, with budget left; or an operator forces it, and it holds no
- *		live lease.
+ *		Lease a workspace for one attempt at a version.  The caller has checked
+ *		that it is due and that budget is left; or, if an operator forces it,
+ *		only that it holds no live lease.
  */
 void
 machine_grant(Package *package, Rollout *rollout, Installation *installation, Tier tier, int64_t token)
@@ -1205,7 +1238,7 @@ machine_grant(Package *package, Rollout *rollout, Installation *installation, Ti
 	package->in_flight++;
 }
 
-/* Within an attempt a report may worsen, and not improve. */
+/* Within an attempt a report may only increase this. */
 static int
 badness(State outcome)
 {
@@ -1220,7 +1253,7 @@ badness(State outcome)
 	}
 }
 
-/* What an outcome says of the rollout, if it says anything. */
+/* Set the evidence of an outcome, if it is evidence. */
 static void
 count_outcome(Package *package, Rollout *rollout, Installation *installation, State before)
 {
@@ -1233,7 +1266,7 @@ count_outcome(Package *package, Rollout *rollout, Installation *installation, St
 			set_evidence(package, rollout, installation, EVIDENCE_FAILED);
 			break;
 		case STATE_ERROR:
-			/* What expired has been counted, or not, when it did. */
+			/* The expiry has already decided whether this attempt counts. */
 			if (before == STATE_EXPIRED)
 				break;
 			if (attempts_are_spent(rollout, installation))
@@ -1257,8 +1290,8 @@ runs_what_was_handed(Installation *installation, bool well)
 
 /*
  * machine_report
- *		What became of the latest attempt.  Whether it is the latest the caller
- *		knows by its token.
+ *		Report the outcome of the latest attempt.  The caller has compared its
+ *		token.
  */
 Refusal
 machine_report(Package *package, Installation *installation, State outcome, bool live)
@@ -1282,7 +1315,7 @@ machine_report(Package *package, Installation *installation, State outcome, bool
 	if (outcome != STATE_SUCCEEDED)
 		installation->retry_at = later(package->stamp, rollout->policy.retry_delay);
 
-	/* What happens to a workspace that is gone, or in an earlier run, is no evidence. */
+	/* The outcome of a workspace that is not live, or of an earlier run, is no evidence. */
 	if (live && is_of_run(rollout, installation))
 		count_outcome(package, rollout, installation, before);
 	conclude(package, NULL);
@@ -1291,13 +1324,15 @@ machine_report(Package *package, Installation *installation, State outcome, bool
 
 /*
  * machine_report_apart
- *		A report that can change no decision, told in its installation alone, so
- *		that reports do not take turns: "uncounted" is for machine_settle().
- *		False: it can change one, or the lease had ended when it was asked for;
- *		nothing is changed then, and machine_report() is to be called.
+ *		A report that can change no decision changes its installation alone, so
+ *		that reports do not wait for one another.  machine_settle()
+ *		counts "uncounted" later.  Returns false, and changes nothing, if the report
+ *		can change a decision or the lease had ended at "asked_at": then call
+ *		machine_report().
  *
- * Of a version that is promoted a success decides nothing, nor does an outcome
- * that is no evidence.  A success that replaces a failure is not among them.
+ * Once a version is promoted, a success decides nothing, nor does an outcome
+ * that is no evidence.  A success that replaces a failure changes a tally of
+ * failures, and so returns false.
  */
 bool
 machine_report_apart(const Rollout *rollout, Installation *installation, State outcome, bool live,
@@ -1329,7 +1364,11 @@ machine_report_apart(const Rollout *rollout, Installation *installation, State o
 	return true;
 }
 
-/* machine_runs: the workspace was seen to run a version; NULL: one that was never started. */
+/*
+ * machine_runs
+ *		The workspace was seen to run a version; NULL: a version that was never
+ *		started.
+ */
 void
 machine_runs(Installation *installation, const Rollout *rollout, bool well)
 {
@@ -1341,8 +1380,8 @@ machine_runs(Installation *installation, const Rollout *rollout, bool well)
 /*
  * machine_observe
  *		A workspace was seen to run a version, however that came about; NULL: a
- *		version that was never started.  Of an error, or of what was skipped,
- *		nothing was seen: that ends a lease of the version, and no more.
+ *		version that was never started.  An error or a skip tells nothing about
+ *		what it runs: it only ends a lease of the version.
  */
 Refusal
 machine_observe(Package *package, Rollout *rollout, Installation *installation, State outcome,
@@ -1357,7 +1396,7 @@ machine_observe(Package *package, Rollout *rollout, Installation *installation, 
 
 	machine_runs(installation, rollout, outcome == STATE_SUCCEEDED);
 	if (leased)
-		return ACCEPTED; /* the attempt that is under way will tell more */
+		return ACCEPTED; /* the report of the current attempt decides */
 
 	if (rollout == NULL || !is_of_run(rollout, installation))
 	{
@@ -1387,7 +1426,8 @@ machine_observe(Package *package, Rollout *rollout, Installation *installation, 
 
 /*
  * machine_extend
- *		Put off the end of a live lease: by a span, or (0) to one lease from now.
+ *		Extend a live lease by a span; 0: to one lease from now.  Never shortens
+ *		it.
  */
 Refusal
 machine_extend(Package *package, Installation *installation, Span by)
@@ -1407,8 +1447,9 @@ machine_extend(Package *package, Installation *installation, Span by)
 
 /*
  * machine_forget
- *		Drop what is known of a workspace, which was restored from a backup or
- *		replaced: it is due from the beginning.  The row is all zeroes then.
+ *		Drop what is known of a workspace that was restored from a backup or
+ *		replaced: it is due from the beginning.  Sets the installation to all
+ *		zeroes.
  */
 Refusal
 machine_forget(Package *package, Installation *installation)

@@ -10,14 +10,14 @@
  *
  * A caller that writes does so in this order: load the rows, settle them to
  * the clock, call one function that changes something, save.  A caller that
- * only asks settles in the same way and saves nothing: so nothing depends on
- * whether somebody looked.
+ * only reads settles in the same way and saves nothing: so no answer depends
+ * on earlier readers.
  *
- * Moments and spans are microseconds.  What closes (a lease that expires, a
- * halt, a freeze) goes by the moment of machine_settle(), which is the clock.
- * What opens to production (a promotion, a workspace's turn in a ramp) is
- * asked with a moment "now" of its own, the beginning of the caller's
- * transaction: it may be earlier, never later.
+ * Moments and spans are microseconds.  Leases, halts and freezes are judged at
+ * the moment of machine_settle(), which is the clock.  What opens to production
+ * (a promotion, a workspace's moment in a ramp) is judged at a moment "now" of
+ * its own, the start of the caller's transaction: it may be earlier than the
+ * clock, never later.
  *
  *-------------------------------------------------------------------------
  */
@@ -36,10 +36,11 @@ typedef int64_t Span;
 #define NEVER INT64_MAX
 
 /*
- * The settings of a policy: kind, name, default, least value.  A SPAN is a length
- * of time, a COUNT a number, a SHARE a percentage (at most 100), a FLAG yes or no.
+ * The settings of a policy: kind, name, default, least value.  A SPAN is a
+ * length of time, a COUNT a number, a SHARE a percentage (at most 100), a FLAG
+ * yes or no.
  *
- * This is the one list of them in C.  The tables package and rollout have a
+ * This is the only list of them in C.  The tables package and rollout have a
  * column for each, and set_policy() has a parameter for each, in this order.
  */
 #define SECONDS(n) ((Span) (n) *1000000)
@@ -69,38 +70,38 @@ typedef struct Policy
 
 extern const Policy policy_default;
 
-/* What is known of a tier's workspaces under one rollout. */
+/* The evidence of a tier's workspaces for and against one rollout. */
 typedef struct Tally
 {
-	int32_t succeeded;	  /* workspaces whose installation is the rollout's now */
-	int32_t failed;		  /* workspaces, wherever they went afterwards */
-	int32_t acknowledged; /* of the failed: by resume */
-	int32_t moved_on;	  /* successes of workspaces that have another version now */
+	int32_t succeeded;	  /* workspaces that still have this version */
+	int32_t failed;		  /* workspaces; they stay counted when they leave */
+	int32_t acknowledged; /* those of them that resume has acknowledged */
+	int32_t moved_on;	  /* successes of workspaces that have left */
 } Tally;
 
 /*
  * One version on its way through the fleet.
  *
- * "phase" is what is stored, machine_phase() what is shown: a promoted rollout
- * stays stored as promoted when a newer one is promoted.
+ * "phase" is the stored phase, machine_phase() the phase as shown: a promoted
+ * rollout stays stored as promoted when a newer one is promoted.
  */
 typedef struct Rollout
 {
 	int64_t		id;
 	const char *version;
 	int64_t		ordinal;	 /* the newest of a package has the highest */
-	int32_t		run;		 /* 1 and then one more with each retry */
-	int32_t		resumed;	 /* how often, in this run */
+	int32_t		run;		 /* 1; each retry adds 1 */
+	int32_t		resumed;	 /* the number of resumes in this run */
 	Phase		phase;		 /* as stored */
-	Moment		soaks_from;	 /* soaking or later: when the soak began; else NEVER */
+	Moment		soaks_from;	 /* when the soak began; NEVER before that */
 	Moment		promoted_at; /* or NEVER */
-	Moment		progress_at; /* when a canary succeeded last, in this run; or NEVER */
+	Moment		progress_at; /* the last success of a canary in this run, or NEVER */
 	Tally		tally[TIER_COUNT];
 	Policy		policy;
 	bool		changed; /* differs from its row */
 } Rollout;
 
-/* What became of an attempt. */
+/* The state of an attempt. */
 typedef enum State
 {
 	STATE_CLAIMED,
@@ -108,7 +109,7 @@ typedef enum State
 	STATE_SKIPPED, /* nothing was applied */
 	STATE_ERROR,   /* the outcome is unknown */
 	STATE_FAILED,  /* applied, and bad */
-	STATE_EXPIRED  /* nobody reported */
+	STATE_EXPIRED  /* no report before the lease ended */
 } State;
 
 typedef enum Evidence
@@ -121,33 +122,33 @@ typedef enum Evidence
 #define NO_ROLLOUT 0
 
 /*
- * What one workspace has of a package.  All zeroes: nothing, and no row.
+ * What one workspace has of a package.  All zeroes: no row.
  *
- * "rollout" and "run" are those of the latest attempt, "runs" is what the
- * workspace runs as far as is known, and need not be known to us.
+ * "rollout" and "run" are those of the latest attempt.  "runs" is the rollout
+ * whose version the workspace runs, as far as is known.
  */
 typedef struct Installation
 {
-	int64_t	 rollout; /* NO_ROLLOUT: there never was an attempt */
+	int64_t	 rollout; /* NO_ROLLOUT: never handed out or observed */
 	int32_t	 run;
-	int64_t	 ordinal; /* the rollout's when it was handed out: retry gives it another */
-	int32_t	 attempt; /* of this run; 0: observed without one */
-	int64_t	 token;	  /* names the attempt */
+	int64_t	 ordinal; /* of the rollout, when it was handed out; a retry changes the rollout's */
+	int32_t	 attempt; /* its number in this run; 0: observed without a claim */
+	int64_t	 token;	  /* names the attempt, or 0 */
 	State	 state;
 	Tier	 tier; /* when it was claimed */
 	Moment	 lease_until;
-	Moment	 retry_at; /* due no sooner */
+	Moment	 retry_at; /* not due before this */
 	Evidence evidence; /* for or against the rollout, in this run */
 	Tier	 evidence_tier;
-	int32_t	 resumed; /* the rollout's, when it failed */
+	int32_t	 resumed; /* resumes of the rollout when the evidence was set */
 	int64_t	 runs;	  /* a rollout's id, or NO_ROLLOUT */
 	int64_t	 runs_ordinal;
-	bool	 runs_well; /* it was not reported, or observed, to be bad */
+	bool	 runs_well; /* false: reported or observed as failed */
 } Installation;
 
 #define WORKSPACE_ID_BYTES 16
 
-/* A workspace as the fleet was read. */
+/* A workspace as the workspaces table showed it. */
 typedef struct Workspace
 {
 	const uint8_t *id; /* WORKSPACE_ID_BYTES */
@@ -156,36 +157,36 @@ typedef struct Workspace
 } Workspace;
 
 /*
- * A lease that may have run out: an installation and its workspace.  A report
- * is judged by the start of its statement, so that waiting for a lock makes
- * nobody late: "asked_at" is that start for the lease which the caller reports
- * or extends, and NEVER for all others.
+ * A lease that may have expired: an installation and its workspace.  A report
+ * is judged by the start of its statement, so that a report that waits for a
+ * lock is not late: "asked_at" is that start for the lease that the caller
+ * reports on or extends, and NEVER for all others.
  */
 typedef struct Lease
 {
 	Installation *installation;
-	bool		  live; /* the workspace, as the fleet was read */
+	bool		  live; /* is the workspace live? */
 	Moment		  asked_at;
-	bool		  expired; /* by machine_settle() */
+	bool		  expired; /* set by machine_settle() */
 } Lease;
 
 /*
- * A report that could change no decision, and is counted later: what it adds to
- * the package and to its rollout.
+ * A report that could change no decision.  machine_settle() counts it later;
+ * this is what it adds to the package and to its rollout.
  */
 typedef struct Uncounted
 {
 	int64_t rollout;
 	int32_t run;
 	Tier	tier;	   /* when the workspace was claimed */
-	bool	succeeded; /* and is evidence */
+	bool	succeeded; /* and counts as evidence */
 	Moment	at;
 } Uncounted;
 
-/* What happened, for the record. */
+/* What happened, for the log. */
 typedef enum Happening
 {
-	HAPPENED_PHASE,	  /* a rollout entered a phase by itself */
+	HAPPENED_PHASE,	  /* a rollout entered a phase */
 	HAPPENED_EXPIRED, /* a lease */
 	HAPPENED_FAILED	  /* an expired last attempt counts as a failure */
 } Happening;
@@ -195,31 +196,32 @@ typedef struct Event
 	Happening	   what;
 	Moment		   at;
 	const Rollout *rollout;
-	Phase		   phase; /* PHASE_QUEUED for a change that is none */
-	const Rollout *by;	  /* took its place, or is waited for; or NULL */
-	const Lease	  *lease; /* that expired, or tipped a halt; or NULL */
-	Tier		   tier;  /* of the failures that halted it */
+	Phase		   phase; /* HAPPENED_PHASE: the one it entered */
+	const Rollout *by;	  /* the rollout that took its place or that it waits for, or NULL */
+	const Lease	  *lease; /* the one that expired, or whose failure caused a halt; or NULL */
+	Tier		   tier;  /* of the failures that caused a halt */
 } Event;
 
 /*
- * A package.  The rollouts are those that are not aborted nor superseded for
- * good, oldest first, and any others that the caller asks about.
+ * A package.  The rollouts are those that are queued, in canary or soaking, the
+ * promoted ones that may be open, and any others that the caller needs, oldest
+ * first.
  */
 typedef struct Package
 {
 	const char *name;
 	Rollout	  **rollouts;
 	int			count;
-	Lease	   *leases; /* that may have run out, in any order */
+	Lease	   *leases; /* that may have expired, in any order */
 	int			lease_count;
 	Uncounted  *uncounted; /* oldest first */
 	int			uncounted_count;
 	int			counted;   /* of them, by machine_settle() */
 	int			in_flight; /* live leases, all versions together */
-	Moment		stamp;	   /* the latest of the package; machine_settle() moves it on */
+	Moment		stamp;	   /* the latest moment of the package; machine_settle() moves it forward */
 	Moment		frozen_until;
 
-	/* Room for machine_events_at_most(), and how many there are. */
+	/* Room for machine_events_at_most() events, and their number so far. */
 	Event *events;
 	int	   event_count;
 } Package;
@@ -261,19 +263,19 @@ typedef enum Answer
 {
 	ANSWER_DUE,
 	ANSWER_NOT_LIVE,
-	ANSWER_DONE,		 /* it succeeded */
+	ANSWER_DONE,		 /* it runs the version already */
 	ANSWER_LEASED,		 /* until "at" */
-	ANSWER_QUEUED,		 /* the version, after "other" */
+	ANSWER_QUEUED,		 /* the version waits for "other" */
 	ANSWER_HALTED,		 /* the version */
 	ANSWER_ABORTED,		 /* the version */
 	ANSWER_SUPERSEDED,	 /* the version, by "other" */
-	ANSWER_HAS_HALTED,	 /* it has "other", which is newer, and halted */
+	ANSWER_HAS_HALTED,	 /* it has "other", which is newer and halted */
 	ANSWER_HAS_NEWER,	 /* it has "other", which is newer */
-	ANSWER_SPENT,		 /* its attempts */
+	ANSWER_SPENT,		 /* no attempt is left */
 	ANSWER_FROZEN,		 /* the package, until "at" */
-	ANSWER_RETRY_LATER,	 /* not before "at" */
+	ANSWER_RETRY_LATER,	 /* its retry_delay lasts until "at" */
 	ANSWER_NEEDS_CANARY, /* production: too few canaries have succeeded */
-	ANSWER_SOAKING,		 /* production: until "at"; NEVER: until somebody promotes it */
+	ANSWER_SOAKING,		 /* production: until "at"; NEVER: until an operator promotes it */
 	ANSWER_RAMPING		 /* production: opens for this workspace at "at" */
 } Answer;
 
@@ -281,7 +283,7 @@ typedef struct Due
 {
 	Answer		   answer;
 	Moment		   at;
-	const Rollout *other; /* may be NULL: deleted since */
+	const Rollout *other; /* or NULL; NULL also if it was deleted */
 } Due;
 
 extern Due		machine_due(const Package *package, const Rollout *rollout, const Installation *installation,
@@ -302,12 +304,12 @@ extern uint32_t machine_ramp_share(const char *package, const char *version, con
 typedef enum Refusal
 {
 	ACCEPTED,
-	UNCHANGED,		  /* it is so already */
+	UNCHANGED,		  /* the state is already the one asked for */
 	REFUSED_PHASE,	  /* the phase does not permit it */
-	REFUSED_REASON,	  /* it needs a reason */
+	REFUSED_REASON,	  /* a reason is needed */
 	REFUSED_REPLACED, /* a newer version has taken its place */
 	REFUSED_LEASED,	  /* the workspace holds a live lease */
-	REFUSED_BETTER,	  /* a report may worsen within an attempt, and not improve */
+	REFUSED_BETTER,	  /* within an attempt a report may worsen, never improve */
 	REFUSED_NO_LEASE  /* the lease has ended */
 } Refusal;
 
