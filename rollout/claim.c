@@ -3,9 +3,10 @@
  * rollout/claim.c
  *	  Claims: permission for one attempt at one workspace, for a limited time.
  *
- * The fleet is read as its table's owner, the way foreign-key checks do, before
- * the package is locked.  No row of it is locked: a workspace that changes in
- * between was claimed a moment earlier, with the tier that was read.
+ * The fleet is read before the package is locked, with the rights of the table's
+ * owner, as a foreign-key check does.  Its rows are not locked: if a workspace
+ * changes in between, the claim counts as made before, with the tier that was
+ * read.
  *
  *-------------------------------------------------------------------------
  */
@@ -30,14 +31,15 @@ PG_FUNCTION_INFO_V1(update_tier_claim_batch);
 PG_FUNCTION_INFO_V1(update_tier_force);
 
 /*
- * How often claim_batch() searches again when all that it has found was taken
- * meanwhile, by functions that do not wait for a search.
+ * How often claim_batch() searches at most.  It searches again if nothing that
+ * it found is still due: functions that do not wait for a search may have taken
+ * it.
  */
 #define SEARCHES_MAX 5
 
 /*
- * Lease a workspace, of which the caller has found that it may.  An attempt that
- * this one replaces may still be reported on: its token is logged.
+ * Lease a workspace; the caller has checked that it may.  A report for the
+ * attempt that this one replaces may still come, so its token is logged.
  */
 static int64
 grant(LoadedPackage *loaded, LoadedRollout *rollout, LoadedInstallation *installation, Tier tier)
@@ -59,10 +61,12 @@ grant(LoadedPackage *loaded, LoadedRollout *rollout, LoadedInstallation *install
 /*
  * update_tier.claim(package, version, workspace) returns bigint
  *
- * The token of a lease, or NULL.
+ * Leases the workspace for one attempt at the version, if it is due and budget
+ * is left.  Returns the token, or NULL.
  *
- * Errors: 22004 and 22023 for a package or version that there cannot be, P0002
- * when nobody has started the version, 55000 when no table is attached.
+ * Errors: 22004 for a NULL package or version, 22023 for an invalid one, P0002
+ * if the version was never started, 55000 when no table is attached or on a
+ * Citus worker, 25006 and 40001 as package_lock().
  */
 Datum
 update_tier_claim(PG_FUNCTION_ARGS)
@@ -100,11 +104,13 @@ update_tier_claim(PG_FUNCTION_ARGS)
 /*
  * update_tier.force(package, version, workspace, reason) returns bigint
  *
- * An operator's claim past gates, freeze and budget, for one live workspace.
+ * An operator's claim of one live workspace, whatever the gates, a freeze and
+ * the budget say.  Returns the token.
  *
- * Errors: 22004 and 22023 for arguments that there cannot be, P0002 when nobody
- * has started the version or the workspace is unknown or not live, 55000 when it
- * holds a live lease or no table is attached.
+ * Errors: 22004 for NULL, 22023 for an invalid package, version or reason,
+ * P0002 if the version was never started or the workspace is unknown or not
+ * live, 55000 if it holds a live lease, when no table is attached or on a Citus
+ * worker, 25006 and 40001 as package_lock_for().
  */
 Datum
 update_tier_force(PG_FUNCTION_ARGS)
@@ -159,8 +165,8 @@ compare_candidates(const void *a, const void *b)
 }
 
 /*
- * The candidates of an array.  Errors: 22004 for a NULL among them, 22023 for
- * one that is there twice, or for an array of more than one dimension.
+ * The candidates of an array.  Errors: 22004 for a NULL among them; 22023 for a
+ * duplicate, or for an array of more than one dimension.
  */
 static void
 candidates_argument(Datum value, Batch *batch)
@@ -228,8 +234,8 @@ batch_target(LoadedPackage *loaded, const Batch *batch)
 }
 
 /*
- * How many leases more the package may have: as many as the most generous of the
- * versions that may be handed out.
+ * How many more leases the package may have: by the max_in_flight of the
+ * version, or by the greatest one of all loaded versions.
  */
 static int64
 budget_left(const LoadedPackage *loaded, const LoadedRollout *target)
@@ -244,7 +250,7 @@ budget_left(const LoadedPackage *loaded, const LoadedRollout *target)
 	return Max(0, (int64) most - package->in_flight);
 }
 
-/* Where the search of this batch goes on. */
+/* The sweep that the search of this batch continues. */
 static Sweep *
 sweep_of(LoadedPackage *loaded, LoadedRollout *target)
 {
@@ -283,7 +289,7 @@ return_claim(ReturnSetInfo *rsinfo, const LoadedRollout *rollout, const LoadedIn
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 }
 
-/* Under the lock: lease what was found, if it is still due.  How many were leased? */
+/* Under the lock: lease the workspaces found that are still due.  Returns their number. */
 static int
 claim_found(LoadedPackage *loaded, LoadedRollout *target, const Search *search, ReturnSetInfo *rsinfo)
 {
@@ -306,7 +312,10 @@ claim_found(LoadedPackage *loaded, LoadedRollout *target, const Search *search, 
 	return count;
 }
 
-/* Keep where a search has ended; and that it has found nobody, if it has come round. */
+/*
+ * Keep the positions at which a search has ended; and the moment, if it passed
+ * the whole fleet and found no workspace.
+ */
 static void
 keep_sweep(LoadedPackage *loaded, LoadedRollout *target, const Search *search)
 {
@@ -326,10 +335,15 @@ keep_sweep(LoadedPackage *loaded, LoadedRollout *target, const Search *search)
 
 /*
  * update_tier.claim_batch(package, version, max_claims, candidates)
- *		returns table (workspace uuid, version text, tier update_tier, attempt integer, token bigint)
+ * 		returns table (workspace uuid, version text, tier update_tier, attempt integer, token bigint)
  *
- * Errors: 22004 and 22023 for arguments that there cannot be, P0002 when nobody
- * has started the version, 55000 when no table is attached.
+ * Leases up to max_claims due workspaces: canaries first, then rollbacks, then
+ * production; or, of the candidates, those that are due, in their order.
+ * Without a version, each workspace for the version that it should have.
+ *
+ * Errors: 22004 for NULL, 22023 for an invalid argument, P0002 if the version
+ * was never started, 55000 when no table is attached or on a Citus worker,
+ * 25006 and 40001 as package_lock().
  */
 Datum
 update_tier_claim_batch(PG_FUNCTION_ARGS)

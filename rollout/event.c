@@ -22,7 +22,7 @@
 #include "server/table.h"
 #include "server/values.h"
 
-/* NOTIFY takes less than 8000 bytes: two names as JSON, and what is around them. */
+/* A notification must be shorter than 8000 bytes: two names as JSON, and the rest. */
 #define NOTIFY_NAME_MAX 3900
 
 enum
@@ -72,7 +72,7 @@ static Statement delete_before = {
 	.role = AS_EXTENSION,
 };
 
-/* events_write: append to the log.  The actor is the role that called us. */
+/* events_write: append to the log.  The actor is the current role. */
 void
 events_write(List *notes)
 {
@@ -106,10 +106,10 @@ events_write(List *notes)
 
 /*
  * notify_phase
- *		Tell the listeners on channel "update_tier" of a new phase.  A name that
- *		is too long for a notification is left out.
+ *		Notify the listeners on channel "update_tier" of a new phase.  A name
+ *		that is too long for a notification is left out.
  *
- * The server delivers it when the transaction has committed.
+ * The server delivers the notification when the transaction has committed.
  */
 void
 notify_phase(const char *package, const char *version, Phase phase)
@@ -136,7 +136,8 @@ notify_phase(const char *package, const char *version, Phase phase)
 
 /*
  * event_of_replaced_token
- *		The version of an attempt that was replaced; false: there was none.
+ *		The package and version of an attempt that was replaced; false: the log
+ *		has no such attempt.
  */
 bool
 event_of_replaced_token(int64 token, char **package, char **version)
@@ -157,7 +158,7 @@ event_of_replaced_token(int64 token, char **package, char **version)
 	return false;
 }
 
-/* events_delete_before: forget what is older. */
+/* events_delete_before: delete events that are older. */
 void
 events_delete_before(TimestampTz moment)
 {

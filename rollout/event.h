@@ -16,7 +16,7 @@
 
 #include "rollout/phase.h"
 
-/* What is to be logged when the package is saved. */
+/* An event to be logged when the package is saved. */
 typedef struct EventNote
 {
 	TimestampTz		 at;

@@ -3,8 +3,9 @@
  * rollout/gate.c
  *	  The gates: may a tier, or a workspace, have a version now?
  *
- * They read, lock nothing, and see what their statement sees.  What they tell
- * is as old as that: a claim decides under the package's lock.
+ * Gates only read: they do not lock the package, and see what their statement
+ * sees.  Their answer may be out of date when it arrives, so a claim decides
+ * again, under the package's lock.
  *
  *-------------------------------------------------------------------------
  */
@@ -37,35 +38,35 @@ PG_FUNCTION_INFO_V1(update_tier_promoted_version);
  */
 
 /*
- * A gate stands in the WHERE of a query over a queue, or over the fleet, and is
- * asked about the same few packages for each row.  So they are remembered while
- * the snapshot is the same (see same_snapshot) and nothing has happened to them
- * by itself.
+ * A gate is called in the WHERE of a query over a queue or over the fleet: for
+ * each row, with the same few packages.  So packages are remembered while the
+ * snapshot is the same (see same_snapshot) and until they change without a
+ * call.
  */
 typedef struct Gate
 {
 	MemoryContext  context; /* of all that the entry holds, or NULL */
 	LoadedPackage *loaded;
-	TimestampTz	   until; /* something happens by itself then */
+	TimestampTz	   until; /* the package may change without a call then */
 } Gate;
 
 #define GATES 16
 
 /*
- * Nobody works with an entry in its place here, as any code may run meanwhile
- * and have all of them forgotten: it is taken out, and put back afterwards.
+ * A call takes an entry out of this array and puts it back at its end: other
+ * code may run meanwhile, and forget all entries.
  */
 static struct
 {
 	MemoryContext context;	/* NULL: nothing is remembered */
-	uint64		  number;	/* how often something began to be remembered */
-	SnapshotData  snapshot; /* without what it points to, but for xip */
+	uint64		  number;	/* counts the calls of remember_gates() */
+	SnapshotData  snapshot; /* of what it points to, only xip and subxip */
 	Gate		  gates[GATES];
 } gates;
 
 /*
- * The transaction ends, and its now() with it; or a part of it is undone, and
- * what was seen of that.
+ * Forget all entries: at the end of the transaction, as its now() ends; and at
+ * a rollback to a savepoint, as entries may show what was undone.
  */
 static void
 forget_gates(void)
@@ -90,7 +91,7 @@ gates_at_subtransaction_end(SubXactEvent event, SubTransactionId sub, SubTransac
 		forget_gates();
 }
 
-/* Where there are none, there need not be an array. */
+/* The arrays may be NULL if count is 0. */
 static bool
 same_ids(const TransactionId *a, const TransactionId *b, int64 count)
 {
@@ -110,9 +111,9 @@ copy_ids(MemoryContext context, const TransactionId *ids, int64 count)
 }
 
 /*
- * Does a snapshot of this transaction show what the remembered one showed?
- * It does when no other transaction has ended between the two, which are then
- * the same, member by member, and none of our own commands has written.
+ * Does a snapshot of this transaction show what the remembered one showed?  It
+ * does if no other transaction has ended between the two, so that their members
+ * are equal, and if no command of this transaction has written.
  */
 static bool
 same_snapshot(const SnapshotData *a, const SnapshotData *b)
@@ -125,7 +126,7 @@ same_snapshot(const SnapshotData *a, const SnapshotData *b)
 		same_ids(a->xip, b->xip, a->xcnt) && same_ids(a->subxip, b->subxip, a->subxcnt);
 }
 
-/* Begin to remember, for this snapshot. */
+/* Forget all entries, and begin to remember for this snapshot. */
 static void
 remember_gates(Snapshot snapshot)
 {
@@ -152,13 +153,13 @@ remember_gates(Snapshot snapshot)
 typedef struct OpenGate
 {
 	Gate   gate;
-	Gate  *place;  /* where it may be remembered */
-	uint64 number; /* among what is remembered since then */
+	Gate  *place;  /* its place in gates.gates */
+	uint64 number; /* gates.number when it was taken */
 } OpenGate;
 
 /*
- * Take the gate of a package.  Until put_gate() it hangs below the caller's
- * memory, which takes it along if the call fails.
+ * Take the gate of a package out of the array, or load the package.  Until
+ * put_gate() its memory is a child of the caller's, so that an error frees it.
  */
 static void
 take_gate(const char *package, OpenGate *taken)
@@ -186,10 +187,7 @@ take_gate(const char *package, OpenGate *taken)
 	MemoryContextSwitchTo(caller_context);
 }
 
-/*
- * Remember the gate, in place of whichever is there, unless what is remembered
- * is of another snapshot by now.
- */
+/* Put the gate into its place; or free it, if the snapshot has changed since it was taken. */
 static void
 put_gate(OpenGate *taken)
 {
@@ -209,11 +207,11 @@ put_gate(OpenGate *taken)
 
 
 /* ---------------------------------------------------------------------
- * In words
+ * Texts
  * ---------------------------------------------------------------------
  */
 
-/* moment_text: as a timestamp is written in this session. */
+/* moment_text: a moment as ISO text, in the time zone of the session. */
 char *
 moment_text(TimestampTz moment)
 {
@@ -249,8 +247,8 @@ superseded_text(const Rollout *by)
 }
 
 /*
- * In canary: what is missing.  With "count" it says whether there are enough
- * canaries, which are counted no further than needed.
+ * What a rollout in canary waits for.  With "count" it also says whether the
+ * fleet has enough canaries; it counts them only up to min_successes.
  */
 static char *
 canary_text(const LoadedRollout *rollout, bool count)
@@ -285,7 +283,8 @@ soaking_text(const LoadedPackage *loaded, const Rollout *rollout)
 
 /*
  * waits_for_text
- *		What a rollout waits for, or why it does not go on; NULL: for nothing.
+ *		What a rollout waits for, or why it does not continue; NULL: it waits
+ *		for nothing.
  */
 char *
 waits_for_text(LoadedPackage *loaded, const LoadedRollout *rollout)
@@ -303,7 +302,7 @@ waits_for_text(LoadedPackage *loaded, const LoadedRollout *rollout)
 			other = machine_running(package);
 			return psprintf("queued behind %s", version_of(other));
 		case PHASE_CANARY:
-			/* What an operator watches must not wait for a node that does not answer. */
+			/* The view status must not wait for a node that does not answer. */
 			return canary_text(rollout, !workspaces_are_distributed());
 		case PHASE_SOAKING:
 			return soaking_text(loaded, &rollout->rollout);
@@ -321,7 +320,7 @@ waits_for_text(LoadedPackage *loaded, const LoadedRollout *rollout)
 	return NULL;
 }
 
-/* It is due: would a claim be granted? */
+/* The workspace is due: would a claim be granted? */
 static char *
 due_text(const LoadedPackage *loaded, const LoadedRollout *rollout,
 		 const LoadedInstallation *installation, Tier tier)
@@ -338,7 +337,7 @@ due_text(const LoadedPackage *loaded, const LoadedRollout *rollout,
 	return text;
 }
 
-/* It has a newer version, which is halted: what can be done. */
+/* The workspace has a newer version that is halted: what an operator can do. */
 static char *
 has_halted_text(const LoadedPackage *loaded, const Rollout *halted)
 {
@@ -404,7 +403,7 @@ answer_text(LoadedPackage *loaded, const LoadedRollout *rollout,
  * ---------------------------------------------------------------------
  */
 
-/* The name that an argument gives; NULL when there can be none of it. */
+/* The name in an argument; NULL if no package or version can have it. */
 static char *
 possible_name(NullableDatum value)
 {
@@ -419,7 +418,9 @@ possible_name(NullableDatum value)
 /*
  * update_tier.is_open(package, version, tier) returns boolean
  *
- * Errors: 23514 for a value that is no tier.
+ * Is the version open to all of the tier now?  False for an unknown version.
+ *
+ * Errors: 23514 for a NULL or invalid tier, 55000 on a Citus worker.
  */
 Datum
 update_tier_is_open(PG_FUNCTION_ARGS)
@@ -445,8 +446,8 @@ update_tier_is_open(PG_FUNCTION_ARGS)
 /*
  * Is a workspace due for a version?  With "why", one line that explains it.
  *
- * The workspace is looked up last, unless its answer is wanted in words: of all
- * that can speak against it, it is the dearest to know.
+ * Without "why" it returns as soon as the answer is known: to look up the
+ * workspace and its installation costs most.
  */
 static bool
 is_due(LoadedPackage *loaded, const WorkspacesTable *table, const char *version,
@@ -484,7 +485,7 @@ is_due(LoadedPackage *loaded, const WorkspacesTable *table, const char *version,
 	return due.answer == ANSWER_DUE;
 }
 
-/* The same for the arguments of allows() and explain(). */
+/* is_due() for the arguments of allows() and explain(). */
 static bool
 may_have(FunctionCallInfo fcinfo, char **why)
 {
@@ -511,7 +512,9 @@ may_have(FunctionCallInfo fcinfo, char **why)
 /*
  * update_tier.allows(package, version, workspace) returns boolean
  *
- * Errors: 55000 when no table is attached.
+ * Is the workspace due for the version now?  False for NULL and unknown names.
+ *
+ * Errors: 55000 when no table is attached, or on a Citus worker.
  */
 Datum
 update_tier_allows(PG_FUNCTION_ARGS)
@@ -522,7 +525,9 @@ update_tier_allows(PG_FUNCTION_ARGS)
 /*
  * update_tier.explain(package, version, workspace) returns text
  *
- * Errors: 55000 when no table is attached.
+ * One line that explains the result of allows().
+ *
+ * Errors: as allows().
  */
 Datum
 update_tier_explain(PG_FUNCTION_ARGS)
@@ -531,7 +536,7 @@ update_tier_explain(PG_FUNCTION_ARGS)
 
 	(void) may_have(fcinfo, &why);
 
-	/* One line, whatever stands in a reason or a version. */
+	/* One line, even if a reason or a version contains line breaks. */
 	for (char *c = why; *c != '\0'; c++)
 	{
 		if (*c == '\n' || *c == '\r')
@@ -543,7 +548,10 @@ update_tier_explain(PG_FUNCTION_ARGS)
 /*
  * update_tier.wanted_version(package, workspace) returns text
  *
- * Errors: 55000 when no table is attached.
+ * The version that the workspace should run now; NULL if there is none, and for
+ * a workspace that is unknown or not live.
+ *
+ * Errors: as allows().
  */
 Datum
 update_tier_wanted_version(PG_FUNCTION_ARGS)
@@ -576,6 +584,10 @@ update_tier_wanted_version(PG_FUNCTION_ARGS)
 
 /*
  * update_tier.promoted_version(package) returns text
+ *
+ * The promoted version, or NULL.
+ *
+ * Errors: 55000 on a Citus worker.
  */
 Datum
 update_tier_promoted_version(PG_FUNCTION_ARGS)

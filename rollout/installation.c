@@ -3,10 +3,10 @@
  * rollout/installation.c
  *	  Installations: what each workspace has of a package, row by row.
  *
- * A transaction that writes a row holds the lock of its package, but for a report
- * that can change no decision: it writes the row of an attempt that is claimed.
- * A transaction that holds the lock of a package therefore locks the row of such
- * an attempt, too, before it ends it.
+ * A transaction that writes a row holds the lock of its package.  Only a report
+ * that can change no decision does not: it writes the row of a claimed attempt
+ * without that lock.  So a transaction that ends or replaces a claimed attempt
+ * under the lock of the package locks the attempt's row, too.
  *
  *-------------------------------------------------------------------------
  */
@@ -165,7 +165,7 @@ static TableIndex by_runs = {
 
 
 /* ---------------------------------------------------------------------
- * From and to rows
+ * Conversion from and to rows
  * ---------------------------------------------------------------------
  */
 
@@ -187,7 +187,7 @@ id_of(NullableDatum value)
 	return value.isnull ? NO_ROLLOUT : DatumGetInt64(value.value);
 }
 
-/* The number of the name among these, which ends at the count. */
+/* The index of a name among "count" names. */
 static int
 number_of(NullableDatum value, const char *const *names, int count)
 {
@@ -290,7 +290,7 @@ to_row(LoadedInstallation *loaded, TimestampTz stamp)
 	column[INSTALLATION_detail] = text_value(loaded->detail);
 }
 
-/* What must hold between the columns of a row: the CHECK of the table. */
+/* The CHECK of the table: the rules between the columns of a row. */
 static bool
 is_consistent(const TableRow *row)
 {
@@ -315,7 +315,7 @@ update_tier_installation_is_consistent(PG_FUNCTION_ARGS)
 {
 	TableRow *row = table_record(&installations, PG_GETARG_HEAPTUPLEHEADER(0));
 
-	/* A row of another origin can have NULLs where the table does not allow them. */
+	/* A row that is not the table's can have NULLs where the table does not allow them. */
 	for (int i = 0; i < INSTALLATION_COLUMNS; i++)
 	{
 		switch (i)
@@ -347,7 +347,7 @@ update_tier_installation_is_consistent(PG_FUNCTION_ARGS)
  * ---------------------------------------------------------------------
  */
 
-/* installation_load: of a workspace; NULL: there is none. */
+/* installation_load: the installation of a workspace, or NULL. */
 LoadedInstallation *
 installation_load(int64 package_id, const pg_uuid_t *workspace, Seen seen)
 {
@@ -356,7 +356,10 @@ installation_load(int64 package_id, const pg_uuid_t *workspace, Seen seen)
 	return from_row_or_null(table_row(&by_workspace, keys, seen));
 }
 
-/* installations_of: of each of these workspaces, as an array; NULL where there is none. */
+/*
+ * installations_of
+ *		The installation of each workspace, or NULL, as an array in their order.
+ */
 LoadedInstallation **
 installations_of(int64 package_id, const Datum *workspaces, int count, Seen seen)
 {
@@ -375,7 +378,10 @@ installations_of(int64 package_id, const Datum *workspaces, int count, Seen seen
 	return result;
 }
 
-/* installation_of_token: whose latest attempt this is; NULL: of none. */
+/*
+ * installation_of_token
+ *		The installation whose latest attempt has this token, or NULL.
+ */
 LoadedInstallation *
 installation_of_token(int64 token, Seen seen)
 {
@@ -384,7 +390,10 @@ installation_of_token(int64 token, Seen seen)
 	return from_row_or_null(table_row(&by_token, keys, seen));
 }
 
-/* installations_leased: claimed, with leases that have run out by a moment, in that order. */
+/*
+ * installations_leased
+ *		The claimed ones whose leases end at or before a moment, earliest first.
+ */
 List *
 installations_leased(int64 package_id, TimestampTz until, Seen seen)
 {
@@ -393,7 +402,7 @@ installations_leased(int64 package_id, TimestampTz until, Seen seen)
 	return from_rows(table_rows(&leased_until, keys, seen, ALL_ROWS));
 }
 
-/* installations_live: claimed, with leases that run out later. */
+/* installations_live: the claimed ones whose leases end after a moment. */
 List *
 installations_live(int64 package_id, TimestampTz after, Seen seen)
 {
@@ -402,7 +411,10 @@ installations_live(int64 package_id, TimestampTz after, Seen seen)
 	return from_rows(table_rows(&leased_after, keys, seen, ALL_ROWS));
 }
 
-/* installations_first_expiry: when the first of those does; DT_NOEND: there is none. */
+/*
+ * installations_first_expiry
+ *		The first end of a lease after a moment; DT_NOEND: no lease ends then.
+ */
 TimestampTz
 installations_first_expiry(int64 package_id, TimestampTz after, Seen seen)
 {
@@ -412,7 +424,11 @@ installations_first_expiry(int64 package_id, TimestampTz after, Seen seen)
 	return row ? DatumGetTimestampTz(row->column[INSTALLATION_lease_until].value) : DT_NOEND;
 }
 
-/* installations_between: of workspaces from one id to another, in the order of ids. */
+/*
+ * installations_between
+ *		The first "at_most" installations of workspaces from one id to another,
+ *		in order of id.
+ */
 List *
 installations_between(int64 package_id, const pg_uuid_t *first, const pg_uuid_t *last, Seen seen, int64 at_most)
 {
@@ -421,7 +437,11 @@ installations_between(int64 package_id, const pg_uuid_t *first, const pg_uuid_t 
 	return from_rows(table_rows(&by_workspaces, keys, seen, at_most));
 }
 
-/* installations_of_rollout: whose latest attempt is of it, in the order of ids from one on. */
+/*
+ * installations_of_rollout
+ *		The first "at_most" installations whose latest attempt is of the
+ *		rollout, from an id on, in order of id.
+ */
 List *
 installations_of_rollout(int64 rollout, const pg_uuid_t *from, Seen seen, int64 at_most)
 {
@@ -430,7 +450,7 @@ installations_of_rollout(int64 rollout, const pg_uuid_t *from, Seen seen, int64 
 	return from_rows(table_rows(&by_rollout, keys, seen, at_most));
 }
 
-/* installations_refer_to: does any workspace have, or run, this rollout? */
+/* installations_refer_to: does any installation name this rollout? */
 bool
 installations_refer_to(int64 rollout)
 {
@@ -439,7 +459,7 @@ installations_refer_to(int64 rollout)
 	return table_row(&by_rollout, keys, SEEN_NOW) != NULL || table_row(&by_runs, keys, SEEN_NOW) != NULL;
 }
 
-/* id_after: the next id, in the order of ids; false after the last. */
+/* id_after: the id that follows; false: this is the greatest. */
 bool
 id_after(const pg_uuid_t *id, pg_uuid_t *next)
 {
@@ -463,8 +483,8 @@ id_after(const pg_uuid_t *id, pg_uuid_t *next)
 
 /*
  * refuse_changed_by_hand
- *		A row that was found is not there any more: only statements of somebody
- *		else's, which do not lock the package, do that.
+ *		40001: a row that was found is no longer there.  Only a statement of a
+ *		user can cause that, as it does not lock the package.
  */
 void
 refuse_changed_by_hand(const char *what)
@@ -478,8 +498,8 @@ refuse_changed_by_hand(const char *what)
 
 /*
  * installation_set_runs
- *		Note since when the workspace runs what machine_runs() says; "version"
- *		is that of a version which nobody started, else NULL.
+ *		Note since when the workspace runs what machine_runs() says.  "version"
+ *		is a version that was never started, or NULL.
  */
 void
 installation_set_runs(LoadedInstallation *loaded, const char *version, TimestampTz since)
@@ -490,8 +510,9 @@ installation_set_runs(LoadedInstallation *loaded, const char *version, Timestamp
 
 /*
  * installation_lock
- *		Lock the row for the rest of the transaction.  False: it has changed; or,
- *		without "wait", another transaction has it locked.
+ *		Lock the row for the rest of the transaction, so that no report writes
+ *		it without the package's lock.  False: it has changed; or, without
+ *		"wait", another transaction has it locked.
  */
 bool
 installation_lock(const LoadedInstallation *loaded, bool wait)
@@ -499,7 +520,7 @@ installation_lock(const LoadedInstallation *loaded, bool wait)
 	return table_lock_row(&installations, loaded->row, wait);
 }
 
-/* installation_try_save: write a row that there is; false: it has changed meanwhile. */
+/* installation_try_save: update a stored row; false: it has changed meanwhile. */
 bool
 installation_try_save(LoadedInstallation *loaded, TimestampTz stamp)
 {
@@ -507,7 +528,11 @@ installation_try_save(LoadedInstallation *loaded, TimestampTz stamp)
 	return table_update(&installations, loaded->row);
 }
 
-/* installation_save: write the row. */
+/*
+ * installation_save
+ *		Insert or update the row.  Errors: 40001 if a user has changed it
+ *		meanwhile.
+ */
 void
 installation_save(LoadedInstallation *loaded, TimestampTz stamp)
 {
@@ -521,7 +546,7 @@ installation_save(LoadedInstallation *loaded, TimestampTz stamp)
 										DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&loaded->workspace)))));
 }
 
-/* installations_insert: write rows that are all new, with one statement. */
+/* installations_insert: insert rows that are all new. */
 void
 installations_insert(List *list, TimestampTz stamp)
 {
@@ -539,14 +564,14 @@ installations_insert(List *list, TimestampTz stamp)
 	table_insert(&installations, rows);
 }
 
-/* installation_delete: the workspace has nothing of the package any more. */
+/* installation_delete: delete the row.  It may be gone already. */
 void
 installation_delete(LoadedInstallation *loaded)
 {
 	(void) table_delete(&installations, loaded->row);
 }
 
-/* next_token: the name of a new attempt. */
+/* next_token: the token of a new attempt. */
 int64
 next_token(void)
 {

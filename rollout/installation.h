@@ -18,19 +18,19 @@
 #include "server/compat.h"
 #include "server/table.h"
 
-/* An installation, and what of its row is no business of the machine. */
+/* An installation, and the columns of its row that the machine does not use. */
 typedef struct LoadedInstallation
 {
-	Installation  installation; /* first, so that a pointer to it is one to this */
-	TableRow	 *row;			/* NULL: there is none */
+	Installation  installation; /* first, so that a pointer to it is a pointer to this */
+	TableRow	 *row;			/* NULL: not stored yet */
 	int64		  package_id;
 	pg_uuid_t	  workspace;
-	char		 *runs_version; /* where nobody has started it; or NULL */
+	char		 *runs_version; /* a version that was never started, or NULL */
 	NullableDatum runs_since;
 	TimestampTz	  changed_at;
 	char		 *installed_version; /* as reported; or NULL */
 	char		 *detail;			 /* as reported; or NULL */
-	bool		  touched;			 /* is to be written */
+	bool		  touched;			 /* package_save() writes it */
 } LoadedInstallation;
 
 static inline LoadedInstallation *

@@ -3,16 +3,16 @@
  * rollout/package.c
  *	  Packages with their rollouts: loaded, locked, settled, saved.
  *
- * What changes a package goes like this: read what is needed of the fleet; lock
- * the package; load it and settle it to the clock; call one function of the
- * machine that changes something; save.  Gates load and settle in the same way,
- * without a lock, and save nothing.
+ * A call that changes a package reads what it needs of the fleet, locks the
+ * package, loads it and settles it to the clock, calls one function of the
+ * machine that changes something, and saves.  Gates load and settle in the same
+ * way, without a lock, and save nothing.
  *
- * Gates are read at now(), the start of the transaction; what is written is
- * stamped with the clock as it is under the lock.  A transaction that stays open
- * for long thus sees a version open late and never early.
+ * Gates are judged at now(), the start of the transaction.  What is written is
+ * stamped with the clock, read under the lock.  So a long transaction sees a
+ * version open late, never early.
  *
- * The order of locks stands in rollout/package_lock.c.
+ * For the order of locks see rollout/package_lock.c.
  *
  *-------------------------------------------------------------------------
  */
@@ -36,7 +36,7 @@
 #include "server/identity.h"
 #include "server/values.h"
 
-/* Is there a row of the package already? */
+/* Is the package stored already? */
 static bool
 is_stored(const LoadedPackage *loaded)
 {
@@ -49,7 +49,7 @@ is_stored(const LoadedPackage *loaded)
  * ---------------------------------------------------------------------
  */
 
-/* Put a rollout where it belongs, oldest first, unless it is there. */
+/* Add a rollout in its order, oldest first.  If it is loaded already, return the loaded one. */
 static LoadedRollout *
 add_rollout(LoadedPackage *loaded, LoadedRollout *rollout)
 {
@@ -96,9 +96,9 @@ has_open_promoted(const LoadedPackage *loaded)
 }
 
 /*
- * Load the promoted versions from the newest to one that is open to all of
- * production: older ones are open to nobody, until that one is halted or
- * aborted.
+ * Load the promoted versions from the newest to the first that is open to all
+ * of production.  Older ones are open to no workspace, until that one is halted
+ * or aborted.
  */
 static void
 load_promoted(LoadedPackage *loaded)
@@ -114,7 +114,7 @@ load_promoted(LoadedPackage *loaded)
 	}
 }
 
-/* package_find: the version, whatever its phase; NULL: nobody has started it. */
+/* package_find: the rollout of a version in any phase; NULL: it was never started. */
 LoadedRollout *
 package_find(LoadedPackage *loaded, const char *version)
 {
@@ -134,8 +134,8 @@ package_find(LoadedPackage *loaded, const char *version)
 
 /*
  * package_need
- *		The rollout of an id, which an installation names; NULL for NO_ROLLOUT,
- *		and if it has been deleted.
+ *		The rollout with this id, which an installation names; NULL for
+ *		NO_ROLLOUT, and if it has been deleted.
  */
 LoadedRollout *
 package_need(LoadedPackage *loaded, int64 id)
@@ -167,7 +167,11 @@ package_all_rollouts(LoadedPackage *loaded)
 	return result;
 }
 
-/* package_ended_since: aborted or superseded, and newer than that, newest first. */
+/*
+ * package_ended_since
+ *		The rollouts that are stored as aborted or superseded and have a greater
+ *		ordinal, newest first.
+ */
 List *
 package_ended_since(LoadedPackage *loaded, int64 ordinal)
 {
@@ -189,7 +193,10 @@ refuse_unknown_version(const char *package, const char *version)
 			 errhint("Start it with SELECT update_tier.start(package, version).")));
 }
 
-/* package_find_known: the version.  Errors: P0002 when nobody has started it. */
+/*
+ * package_find_known
+ *		The rollout of a version.  Errors: P0002 if it was never started.
+ */
 LoadedRollout *
 package_find_known(LoadedPackage *loaded, const char *version)
 {
@@ -219,7 +226,7 @@ package_argument(NullableDatum value)
 	return name;
 }
 
-/* refuse_workspace: P0002, for one that is unknown or not live. */
+/* refuse_workspace: p0002, for a workspace that is unknown or not live. */
 void
 refuse_workspace(Datum id)
 {
@@ -243,7 +250,7 @@ refuse_leased(const LoadedPackage *loaded, const LoadedInstallation *installatio
 			 errhint("Wait for its report, or report with its token.")));
 }
 
-/* package_new_rollout: a rollout that machine_start() is to begin. */
+/* package_new_rollout: add a rollout, for machine_start() to begin. */
 LoadedRollout *
 package_new_rollout(LoadedPackage *loaded, const char *version)
 {
@@ -252,7 +259,7 @@ package_new_rollout(LoadedPackage *loaded, const char *version)
 	return add_rollout(loaded, rollout_new(loaded->name, version, &policy));
 }
 
-/* package_delete_rollout: for prune(). */
+/* package_delete_rollout: delete a rollout, for prune(). */
 void
 package_delete_rollout(LoadedPackage *loaded, LoadedRollout *rollout)
 {
@@ -282,10 +289,12 @@ phase_text(const LoadedPackage *loaded, const LoadedRollout *rollout)
 
 /*
  * The package that this transaction has saved last, and where its row and those
- * of its loaded rollouts are.  Nobody else changes them while we hold the lock,
- * as long as no part of the transaction is rolled back.  A row that somebody
- * changes by hand in the same transaction is not where we look; one that is put
- * in by hand is seen from the next transaction on.
+ * of its loaded rollouts are.  No other transaction changes them while we hold
+ * the lock.  A rollback to a savepoint forgets them.
+ *
+ * If a statement of this transaction changes one of the rows, it is no longer
+ * where we look, and all are loaded again.  A row that such a statement inserts
+ * is seen from the next transaction on.
  */
 static struct
 {
@@ -367,7 +376,7 @@ remember_held(const LoadedPackage *loaded)
 	MemoryContextSwitchTo(caller_context);
 }
 
-/* The row of the package that is remembered; NULL: none is, or it is not there. */
+/* The row of the remembered package; NULL: no package is remembered, or its row has moved. */
 static TableRow *
 held_row(void)
 {
@@ -379,7 +388,7 @@ held_row(void)
 	return row != NULL && DatumGetInt64(row->column[PACKAGE_id].value) == held.id ? row : NULL;
 }
 
-/* The row of the package of this name, which need not be locked; NULL: there is none. */
+/* The row of the package with this name, which need not be locked; or NULL. */
 static TableRow *
 row_of_name(const char *name)
 {
@@ -388,10 +397,7 @@ row_of_name(const char *name)
 	return row ? row : package_row(name, SEEN_NOW);
 }
 
-/*
- * package_name_of
- *		The name of the package with this id, and its stamp; NULL: there is none.
- */
+/* package_name_of: the name of the package with this id, and its stamp; or NULL. */
 char *
 package_name_of(int64 id, TimestampTz *stamp)
 {
@@ -405,7 +411,7 @@ package_name_of(int64 id, TimestampTz *stamp)
 	return TextDatumGetCString(row->column[PACKAGE_name].value);
 }
 
-/* Load the package from where its rows are remembered to be; false: they are not. */
+/* Load the package from the remembered places; false: its rows are not there. */
 static bool
 load_held(LoadedPackage *loaded)
 {
@@ -437,7 +443,7 @@ load_held(LoadedPackage *loaded)
  * ---------------------------------------------------------------------
  */
 
-/* Of the package's own freeze and that of all, the one that lasts longer. */
+/* Load the package's own freeze or the one of all packages, whichever ends later. */
 static void
 load_freeze(LoadedPackage *loaded)
 {
@@ -499,8 +505,10 @@ load_uncounted(LoadedPackage *loaded)
 }
 
 /*
- * The leases that have run out.  Under the lock: but for those that another
- * transaction is reporting on, which has their rows locked.
+ * The leases that have expired.  Under the package's lock their rows are
+ * locked, too, so that no report is written to them meanwhile.  A lease whose
+ * row another transaction has locked is left out: that transaction is reporting
+ * on it.
  */
 static List *
 expired_leases(LoadedPackage *loaded)
@@ -519,8 +527,8 @@ expired_leases(LoadedPackage *loaded)
 }
 
 /*
- * Load the package, as of now and of the clock: itself, its rollouts that
- * matter, and the leases that have run out.
+ * Load the package's row, some of its rollouts (see LoadedPackage), and the
+ * leases that have expired by the clock.
  */
 static LoadedPackage *
 load(const char *name, Seen seen, OfAll of_all, bool locked)
@@ -564,8 +572,8 @@ load(const char *name, Seen seen, OfAll of_all, bool locked)
 }
 
 /*
- * The workspaces whose leases have run out and count if the workspace is still
- * live, less those that are known already.
+ * The workspaces whose expired lease was the last attempt, so that it counts if
+ * the workspace is still live; without those that are in "known".
  */
 static List *
 unknown_workspaces(const LoadedPackage *loaded, const List *known)
@@ -592,10 +600,11 @@ unknown_workspaces(const LoadedPackage *loaded, const List *known)
 }
 
 /*
- * Look these up in the fleet; one that is not there is not live.
+ * Look these workspaces up in the fleet.  A workspace that is not there is not
+ * live.
  *
- * In a distributed table each counts as live, as it was when it was claimed: a node
- * that does not answer must not stop an operator, a report or a gate.
+ * In a distributed table each counts as live, as it was when it was claimed: a
+ * node that does not answer must not stop an operator, a report or a gate.
  */
 static List *
 look_at(const List *workspaces, bool read_only)
@@ -615,7 +624,7 @@ look_at(const List *workspaces, bool read_only)
 		ids[i] = UUIDPGetDatum(&gone->id);
 		result = lappend(result, gone);
 	}
-	/* The rows that are found come first, and so are found first. */
+	/* is_live() takes the first match: rows that were found stand before the others. */
 	return table == NULL ? result : list_concat(workspaces_look(table, ids, count, read_only), result);
 }
 
@@ -634,10 +643,7 @@ is_live(const List *known, const pg_uuid_t *workspace)
 	return false;
 }
 
-/*
- * package_begin
- *		Make room for what a function of the machine will say happened.
- */
+/* package_begin: make room for the events of the next function of the machine. */
 void
 package_begin(LoadedPackage *loaded)
 {
@@ -646,8 +652,9 @@ package_begin(LoadedPackage *loaded)
 }
 
 /*
- * Settle to the clock.  The lease of the attempt that is asked for, at this
- * workspace, is judged by the start of the statement that reports on it.
+ * Settle to the clock.  If "workspace" and "asked_token" name the attempt that
+ * the caller reports on or extends, its lease is judged by the start of the
+ * statement.
  */
 static void
 settle(LoadedPackage *loaded, const List *known, const pg_uuid_t *workspace, int64 asked_token)
@@ -675,7 +682,8 @@ settle(LoadedPackage *loaded, const List *known, const pg_uuid_t *workspace, int
 
 /*
  * package_look
- *		A package for a gate: settled, and not to be saved.
+ *		Load and settle a package without its lock, for a reader that does not
+ *		save it.
  */
 LoadedPackage *
 package_look(const char *name, Seen seen)
@@ -684,14 +692,14 @@ package_look(const char *name, Seen seen)
 	List		  *unknown = unknown_workspaces(loaded, NIL);
 
 	settle(loaded, unknown == NIL ? NIL : look_at(unknown, seen == SEEN_BY_STATEMENT), NULL, 0);
-	/* For the reasons of halts: what is noted of events is not written. */
+	/* This sets the reasons of halts.  The notes of events are not written. */
 	package_conclude(loaded, NULL, NULL, NULL);
 	return loaded;
 }
 
 /*
  * package_next_moment
- *		When a package that was looked at may have changed by itself; DT_NOEND:
+ *		When a package from package_look() may change without a call; DT_NOEND:
  *		never.
  */
 TimestampTz
@@ -714,9 +722,13 @@ package_next_moment(LoadedPackage *loaded)
  */
 
 /*
- * Before the package is locked: wait for a report on the workspace that another
- * transaction has written, and keep others from writing one.  Such a transaction
- * may want the package, too, so that it must not be waited for under its lock.
+ * Before the package is locked: lock the row of the workspace's claimed
+ * attempt.  This waits for a report on it that another transaction has written,
+ * and prevents others from writing one.  That transaction may want the
+ * package's lock, too: to wait for it under this lock could be a deadlock.
+ *
+ * Errors: 40001 under REPEATABLE READ, if the attempt was reported on since the
+ * transaction began.
  */
 static void
 wait_for_report(const char *name, const pg_uuid_t *workspace)
@@ -734,11 +746,12 @@ wait_for_report(const char *name, const pg_uuid_t *workspace)
 }
 
 /*
- * Under the lock: does another transaction report on the workspace nevertheless?
- * It was claimed then while we waited for the package.  One that wants the package
- * for its report has to get it first.
+ * Under the package's lock: is another transaction reporting on the workspace
+ * nevertheless?  Then it was claimed while we waited for the package.  That
+ * transaction may want the package's lock for its report, and has to get it
+ * first.
  *
- * Under REPEATABLE READ we would look at the same row again.
+ * Under REPEATABLE READ another try would find the same row.
  */
 static bool
 is_reported_on(const LoadedPackage *loaded, const pg_uuid_t *workspace)
@@ -756,15 +769,17 @@ is_reported_on(const LoadedPackage *loaded, const pg_uuid_t *workspace)
  * package_lock_for
  *		Lock a package for the rest of the transaction, load and settle it.
  *
- * "command" is on whose behalf, for the error that a read-only transaction gets
- * (25006).  "workspace" is the one whose installation the caller ends or
- * replaces, or NULL; "asked_token" the attempt that the caller reports on,
+ * "command" names the calling function in the error of a read-only transaction.
+ * "workspace" is the one whose attempt the caller ends or replaces, or NULL.
+ * "asked_token" is the attempt that the caller reports on or extends,
  * ANY_ATTEMPT, or 0 for none.
  *
- * All that is read under the lock is read with one snapshot, so that reports
- * which are committed meanwhile are seen with their installations or not at all.
- * The fleet is not read under the lock, as it may be on another machine, but for
- * a transaction that had the package locked before.
+ * Under the lock all rows are read with one snapshot: a report that commits
+ * meanwhile is seen together with its installation, or not at all.  The fleet
+ * may be on another machine, so it is read without the lock, unless the
+ * transaction had the package locked before.
+ *
+ * Errors: 25006 in a read-only transaction; 40001 as package_take_locks().
  */
 LoadedPackage *
 package_lock_for(const char *name, const char *command, OfAll of_all,
@@ -797,7 +812,7 @@ package_lock_for(const char *name, const char *command, OfAll of_all,
 	return loaded;
 }
 
-/* package_lock: the same for a caller that is about no single workspace. */
+/* package_lock: the same, for a caller that ends or replaces no attempt by itself. */
 LoadedPackage *
 package_lock(const char *name, const char *command, OfAll of_all)
 {
@@ -806,8 +821,8 @@ package_lock(const char *name, const char *command, OfAll of_all)
 
 /*
  * package_unlock
- *		Give back the locks that this call has taken on a package, which it has
- *		not changed.
+ *		Release the locks that this call has taken on a package.  It has changed
+ *		nothing.
  */
 void
 package_unlock(LoadedPackage *loaded)
@@ -819,7 +834,7 @@ package_unlock(LoadedPackage *loaded)
 
 
 /* ---------------------------------------------------------------------
- * What happened
+ * Events
  * ---------------------------------------------------------------------
  */
 
@@ -844,7 +859,7 @@ package_note(LoadedPackage *loaded, const LoadedRollout *rollout, const char *ki
 	loaded->changed = true;
 }
 
-/* package_note_token: the same of an attempt of which only the token is known. */
+/* package_note_token: the same, for an attempt of which only the token is known. */
 void
 package_note_token(LoadedPackage *loaded, const LoadedRollout *rollout, const char *kind,
 				   int64 token, const char *detail)
@@ -862,7 +877,7 @@ workspace_text(const pg_uuid_t *workspace)
 
 #define EXPIRED_DETAIL "the lease of its last attempt expired"
 
-/* Why a rollout was halted: how many failed, and which workspace was one too many. */
+/* Why a rollout was halted: how many workspaces failed, and which one exceeded the limit. */
 static char *
 reason_of_halt(const Rollout *rollout, Tier tier, const LoadedInstallation *tipping, const char *detail)
 {
@@ -883,7 +898,7 @@ reason_of_halt(const Rollout *rollout, Tier tier, const LoadedInstallation *tipp
 	return detail ? psprintf("%s: %s", reason, detail) : reason;
 }
 
-/* Log one thing that the machine says happened, at its own moment. */
+/* Note one event of the machine for the log, with its own moment. */
 static void
 describe(LoadedPackage *loaded, const Event *event, const LoadedInstallation *tipping,
 		 const LoadedRollout *ordered, char *reason)
@@ -924,10 +939,11 @@ describe(LoadedPackage *loaded, const Event *event, const LoadedInstallation *ti
 
 /*
  * package_conclude
- *		Note what the machine says happened since package_begin().
+ *		Note the events of the machine since package_begin().
  *
- * "tipping" is the installation that was reported on, "ordered" the rollout that
- * an operator's verb was for, and "reason" the operator's; each may be NULL.
+ * "tipping" is the installation that was reported on, "ordered" the rollout
+ * that an operator's verb was for, and "reason" the operator's; each may be
+ * NULL.
  */
 void
 package_conclude(LoadedPackage *loaded, const LoadedInstallation *tipping,
@@ -946,7 +962,7 @@ package_conclude(LoadedPackage *loaded, const LoadedInstallation *tipping,
  * ---------------------------------------------------------------------
  */
 
-/* package_touch: this installation is to be written. */
+/* package_touch: write this installation when the package is saved. */
 void
 package_touch(LoadedPackage *loaded, LoadedInstallation *installation)
 {
@@ -960,7 +976,7 @@ package_touch(LoadedPackage *loaded, LoadedInstallation *installation)
  * package_forget
  *		Drop an installation.  Errors: 55000 under a live lease.
  *
- * Its latest attempt may still be reported on: the token is logged.
+ * A report for its latest attempt may still come, so the token is logged.
  */
 void
 package_forget(LoadedPackage *loaded, LoadedInstallation *installation)
@@ -976,7 +992,7 @@ package_forget(LoadedPackage *loaded, LoadedInstallation *installation)
 	loaded->changed = true;
 }
 
-/* The installation of a workspace among the leases that have run out; NULL: it is not. */
+/* The installation of a workspace, if its lease is among the expired ones; or NULL. */
 static LoadedInstallation *
 lease_of(const LoadedPackage *loaded, const pg_uuid_t *workspace)
 {
@@ -992,10 +1008,7 @@ lease_of(const LoadedPackage *loaded, const pg_uuid_t *workspace)
 	return NULL;
 }
 
-/*
- * package_settled
- *		An installation that was read, as the package has settled it.
- */
+/* package_settled: the settled state of an installation that was read. */
 const LoadedInstallation *
 package_settled(const LoadedPackage *loaded, const LoadedInstallation *installation)
 {
@@ -1009,8 +1022,8 @@ package_settled(const LoadedPackage *loaded, const LoadedInstallation *installat
 
 /*
  * package_installation
- *		What a workspace has of the package, as settled, with the rollouts that it
- *		names; all zeroes when it has nothing.
+ *		The settled installation of a workspace, with the rollouts that it
+ *		names; all zeroes if the workspace has none.
  */
 LoadedInstallation *
 package_installation(LoadedPackage *loaded, const pg_uuid_t *workspace)
@@ -1037,7 +1050,7 @@ package_need_rollouts(LoadedPackage *loaded, const LoadedInstallation *installat
 	(void) package_need(loaded, installation->installation.runs);
 }
 
-/* In which turn package_save() writes a rollout. */
+/* The turn in which save_rollouts() writes a rollout. */
 static int
 turn_to_write(const Rollout *rollout)
 {
@@ -1054,8 +1067,9 @@ turn_to_write(const Rollout *rollout)
 }
 
 /*
- * Write the rollouts that have changed: first those that have made room, then
- * the one that runs, then the one that waits, as the unique indexes want it.
+ * Write the rollouts that have changed: first those that no longer run or wait,
+ * then the one that runs, then the one that is queued.  The unique indexes
+ * require this order.
  */
 static void
 save_rollouts(LoadedPackage *loaded)
@@ -1106,8 +1120,8 @@ save_installations(LoadedPackage *loaded)
 }
 
 /*
- * When the next lease expires: also one that was extended while it ran out, to a
- * moment that has passed, too.
+ * When the next lease expires.  Among the loaded leases, which had expired, the
+ * caller may have extended one, perhaps to a moment that has passed, too.
  */
 static TimestampTz
 next_expiry(const LoadedPackage *loaded)
@@ -1125,7 +1139,7 @@ next_expiry(const LoadedPackage *loaded)
 	return next;
 }
 
-/* The package's row, of which a new one gets its id here. */
+/* Write the package's row. */
 static void
 save_package_row(LoadedPackage *loaded)
 {
@@ -1156,7 +1170,10 @@ has_changed(const LoadedPackage *loaded)
 
 /*
  * package_save
- *		Write what has changed, and nothing if nothing has.
+ *		Write what has changed; nothing if nothing has changed.
+ *
+ * Errors: 40001 if a row was changed meanwhile by a statement of a user, which
+ * does not lock the package.
  */
 void
 package_save(LoadedPackage *loaded)
@@ -1190,7 +1207,11 @@ package_save(LoadedPackage *loaded)
 	remember_held(loaded);
 }
 
-/* package_leased: a lease was granted. */
+/*
+ * package_leased
+ *		A lease was granted: write the installation, and note when the lease
+ *		ends.
+ */
 void
 package_leased(LoadedPackage *loaded, LoadedInstallation *installation)
 {

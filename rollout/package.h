@@ -20,38 +20,39 @@
 #include "server/compat.h"
 #include "server/table.h"
 
-/* What of the package ALL_PACKAGES a caller depends on. */
+/* Does a caller depend on the settings or the freeze of ALL_PACKAGES? */
 typedef enum OfAll
 {
-	WITHOUT_ALL, /* nothing */
-	WITH_ALL	 /* its settings, or its freeze */
+	WITHOUT_ALL, /* no */
+	WITH_ALL	 /* yes */
 } OfAll;
 
 /*
- * A package, with those of its rollouts that matter: on their way, open to
- * production, and whatever was asked for by version or by id.
+ * A package with some of its rollouts: those that are queued, in canary or
+ * soaking, the promoted ones that may be open, and those that were asked for by
+ * version or by id.
  */
 typedef struct LoadedPackage
 {
-	Package		  package; /* first, likewise */
-	MemoryContext context; /* of all of it */
+	Package		  package; /* first, so that a pointer to it is a pointer to this */
+	MemoryContext context; /* in which all of it is allocated */
 	Seen		  seen;
 	OfAll		  of_all;
-	bool		  locked; /* "seen" is by a snapshot that package_save() pops */
+	bool		  locked; /* and a snapshot is pushed: package_save() or package_unlock() pops it */
 	char		 *name;
-	TableRow	 *row; /* not stored yet: its tid is invalid */
-	TableRow	 *all; /* of ALL_PACKAGES; NULL: there is none, or it was not asked for */
+	TableRow	 *row; /* its tid is invalid if it is not stored yet */
+	TableRow	 *all; /* of ALL_PACKAGES; NULL: not stored, or WITHOUT_ALL */
 	int64		  id;
-	TimestampTz	  now;	 /* at which gates are read */
+	TimestampTz	  now;	 /* the start of the transaction, at which gates are judged */
 	TimestampTz	  clock; /* to which it is settled */
 	TimestampTz	  first_expiry;
-	char		 *freeze_reason; /* of the freeze that lasts longer; or NULL */
+	char		 *freeze_reason; /* of the freeze that ends later; or NULL */
 	Sweep		  sweep;		 /* of claim_batch() without a version */
-	int64		  promoted_from; /* of the promoted ones older than this none is loaded */
-	bool		  all_promoted;	 /* there are no older ones */
+	int64		  promoted_from; /* an ordinal: no older promoted rollout is loaded */
+	bool		  all_promoted;	 /* all promoted rollouts are loaded */
 	int			  room;			 /* in package.rollouts */
 	List		 *leases;		 /* of LoadedInstallation *, which may have expired */
-	bool		  has_reporting; /* there are others, on which somebody reports */
+	bool		  has_reporting; /* other leases have expired, but another transaction reports on them */
 	List		 *touched;		 /* of LoadedInstallation *, to be written */
 	List		 *counted;		 /* of LoadedUncounted *, to be deleted */
 	List		 *forgotten;	 /* of LoadedInstallation *, to be deleted */
@@ -66,7 +67,7 @@ typedef struct PhaseNote
 	Phase				 phase;
 } PhaseNote;
 
-/* For package_lock_for(): whatever attempt the workspace has. */
+/* For package_lock_for(): whichever attempt the workspace has. */
 #define ANY_ATTEMPT (-1)
 
 extern char			 *package_name_of(int64 id, TimestampTz *stamp);

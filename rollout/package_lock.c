@@ -3,8 +3,9 @@
  * rollout/package_lock.c
  *	  The locks of packages.
  *
- * Lock order: the search of a package, the row of an attempt that is claimed, the
- * package (several: by name), and with it all packages, shared.
+ * The order of locks: first the search of a package; then the row of a claimed
+ * attempt; then the package (several in the order of their names) together with
+ * ALL_PACKAGES, shared.
  *
  *-------------------------------------------------------------------------
  */
@@ -24,16 +25,22 @@
 #include "server/values.h"
 
 /*
- * The locks are on a number made of the name, as a tag below our own table: it
- * is nobody else's, and no row has to exist to be locked.  Two packages whose
- * names make the same number wait for each other, and that is all.
+ * The locks are object locks on a hash of the package's name, below our own
+ * table "package": no other code uses them, and a package can be locked before
+ * it has a row.  Packages whose names have the same hash share their locks.
  *
- * PACKAGE_LOCK is held by whoever changes the package.  SEARCH_LOCK is held by
- * whoever searches the fleet for workspaces to claim, before PACKAGE_LOCK: so
- * what one search finds no other claims meanwhile, and reports and verbs do not
- * wait for a search.  ALL_PACKAGES is locked shared by whoever depends on its
- * settings or its freeze, so that no grant is decided after a freeze of all
- * packages has committed.
+ * PACKAGE_LOCK, exclusive: a transaction that changes the package holds it
+ * until it ends, so that decisions about a package are made one after the
+ * other.
+ *
+ * SEARCH_LOCK, exclusive: a transaction that searches the fleet for workspaces
+ * to claim holds it, and takes it before PACKAGE_LOCK.  So no other search
+ * finds the same workspaces meanwhile, and reports and verbs do not wait for a
+ * search.
+ *
+ * PACKAGE_LOCK of ALL_PACKAGES, shared: a transaction that depends on its
+ * settings or its freeze holds it, so that no grant is decided after a freeze
+ * of all packages has committed.
  */
 #define PACKAGE_LOCK 0
 #define SEARCH_LOCK	 1
@@ -59,7 +66,7 @@ is_held(const char *name, LOCKMODE mode)
 	return lock_is_held(&tag, mode);
 }
 
-/* package_is_locked: by this transaction? */
+/* package_is_locked: does this transaction hold the lock of the package? */
 bool
 package_is_locked(const char *name)
 {
@@ -68,7 +75,7 @@ package_is_locked(const char *name)
 
 /*
  * refuse_old_snapshot
- *		What the transaction's snapshot shows is no longer so: 40001.
+ *		40001: rows have changed since the transaction's snapshot was taken.
  */
 void
 refuse_old_snapshot(const char *detail)
@@ -82,8 +89,8 @@ refuse_old_snapshot(const char *detail)
 
 /*
  * Under REPEATABLE READ and SERIALIZABLE we see a package as it was when the
- * transaction began.  To decide on that would be wrong if it has changed since.
- * Whatever changes a package writes its row.
+ * transaction began.  If it has changed since, a decision on that would be
+ * wrong.  Every change of a package writes its row, so compare the row's place.
  *
  * Errors: 40001.
  */
@@ -115,7 +122,7 @@ give_back(const char *name, LOCKMODE mode)
 	UnlockDatabaseObject(lock_class(), lock_object(name), PACKAGE_LOCK, mode);
 }
 
-/* Without waiting.  False: another transaction has it, or waits for it. */
+/* Take the lock without waiting.  False: another transaction has it, or waits for it. */
 static bool
 try_to_take(const char *name, LOCKMODE mode)
 {
@@ -130,13 +137,15 @@ try_to_take(const char *name, LOCKMODE mode)
 
 /*
  * package_take_locks
- *		Lock the package for the rest of the transaction, and all packages, shared,
- *		if the caller depends on ALL_PACKAGES.
+ *		Lock the package for the rest of the transaction, and ALL_PACKAGES,
+ *		shared, if the caller depends on it.
  *
- * It waits for neither while it holds the other: an operator's transaction can halt
- * a version and then freeze all packages, or freeze them first.
+ * It never waits for one lock while it holds the other.  Other transactions may
+ * take the two in either order, as when an operator halts a version and then
+ * freezes all packages, or freezes first: waiting would be a deadlock.
  *
- * Errors: 40001.
+ * Errors: 40001 if the snapshot of the transaction is older than a change of
+ * one of the two.
  */
 void
 package_take_locks(const char *name, bool with_all)
@@ -159,7 +168,10 @@ package_take_locks(const char *name, bool with_all)
 		check_snapshot(name);
 }
 
-/* package_give_locks_back: what package_take_locks() has taken, and nothing was changed. */
+/*
+ * package_give_locks_back
+ *		Release what package_take_locks() has taken.  Nothing was changed.
+ */
 void
 package_give_locks_back(const char *name, bool with_all)
 {
@@ -170,11 +182,13 @@ package_give_locks_back(const char *name, bool with_all)
 
 /*
  * package_lock_search
- *		To be the only one that searches the fleet for workspaces to claim of
- *		this package, for the rest of the transaction.
+ *		Lock the search of a package for the rest of the transaction, so that no
+ *		other transaction searches for workspaces to claim.
  *
- * A transaction that has the package locked, or all packages for itself, is that
- * already.
+ * A transaction that holds the lock of the package, or the exclusive one of
+ * ALL_PACKAGES, needs no other: nobody else can claim meanwhile.
+ *
+ * Errors: 25006 in a read-only transaction.
  */
 void
 package_lock_search(const char *name, const char *command)

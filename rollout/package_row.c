@@ -3,7 +3,7 @@
  * rollout/package_row.c
  *	  The table of packages, row by row.
  *
- * Whoever writes a row holds the lock of its package.
+ * A transaction that writes a row holds the lock of its package.
  *
  *-------------------------------------------------------------------------
  */
@@ -62,7 +62,7 @@ static TableIndex every_package = {
 	.name = "package_name",
 };
 
-/* package_row: of the package of that name; NULL: there is none. */
+/* package_row: the row of the package with this name, or NULL. */
 TableRow *
 package_row(const char *name, Seen seen)
 {
@@ -71,7 +71,7 @@ package_row(const char *name, Seen seen)
 	return table_row(&package_by_name, &key, seen);
 }
 
-/* package_row_at: the row at a place; NULL: it is not there any more. */
+/* package_row_at: the row at a place; NULL: it is no longer there. */
 TableRow *
 package_row_at(const ItemPointerData *tid)
 {
@@ -85,7 +85,7 @@ package_row_generation(void)
 	return table_generation(&packages);
 }
 
-/* package_row_new: of a package that is not stored yet. */
+/* package_row_new: a row for a package that is not stored yet. */
 TableRow *
 package_row_new(const char *name)
 {
@@ -100,7 +100,11 @@ package_row_new(const char *name)
 	return row;
 }
 
-/* package_row_save: write it. */
+/*
+ * package_row_save
+ *		Insert or update the row.  Errors: 40001 if a user has changed it
+ *		meanwhile.
+ */
 void
 package_row_save(TableRow *row)
 {
@@ -111,7 +115,7 @@ package_row_save(TableRow *row)
 										clipped(TextDatumGetCString(row->column[PACKAGE_name].value))));
 }
 
-/* package_row_of_id: of the package with this id; NULL: there is none. */
+/* package_row_of_id: the row of the package with this id, or NULL. */
 TableRow *
 package_row_of_id(int64 id)
 {
@@ -120,7 +124,7 @@ package_row_of_id(int64 id)
 	return table_row(&package_by_id, &key, SEEN_NOW);
 }
 
-/* package_names: of all packages, in their order, without ALL_PACKAGES. */
+/* package_names: the names of all packages but ALL_PACKAGES, sorted. */
 List *
 package_names(Seen seen)
 {

@@ -21,7 +21,7 @@
 
 #define PACKAGE_SETTING(kind, name, standard, least) PACKAGE_##name,
 
-/* Its columns. */
+/* The columns of the table, in C. */
 enum
 {
 	PACKAGE_id,

@@ -15,7 +15,7 @@ const char *const phase_names[PHASE_COUNT] = {
 	"queued", "canary", "soaking", "promoted", "halted", "aborted", "superseded"
 };
 
-/* phase_parse: the phase of that name; false when there is none. */
+/* phase_parse: the phase with this name; false: there is no such phase. */
 bool
 phase_parse(const char *name, Phase *phase)
 {

@@ -12,7 +12,7 @@
 
 typedef enum Phase
 {
-	PHASE_QUEUED,	 /* waits until another version has soaked */
+	PHASE_QUEUED,	 /* waits for another version that runs */
 	PHASE_CANARY,	 /* open to canaries */
 	PHASE_SOAKING,	 /* enough canaries succeeded */
 	PHASE_PROMOTED,	 /* open to production, too */

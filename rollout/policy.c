@@ -30,16 +30,17 @@ is_all(const char *package)
 	return strcmp(package, ALL_PACKAGES) == 0;
 }
 
-/* Lock a package, or that which stands for all. */
+/*
+ * Lock a package, or ALL_PACKAGES itself: exclusively, so that no rollout
+ * copies settings, and no grant is decided, before the change has committed.
+ */
 static LoadedPackage *
 lock_for(const char *package, const char *command)
 {
 	return package_lock(package, command, is_all(package) ? WITHOUT_ALL : WITH_ALL);
 }
 
-/*
- * Give the current settings to those rollouts of a package that have not ended.
- */
+/* Give the current settings to those rollouts of a package that have not ended. */
 static void
 apply_to_running(LoadedPackage *loaded)
 {
@@ -61,8 +62,12 @@ apply_to_running(LoadedPackage *loaded)
 /*
  * update_tier.set_policy(package, settings..., apply_to_running) returns void
  *
- * Errors: 22023 for a value out of range, 22004 for a NULL package or
- * apply_to_running.
+ * Stores those settings that are not NULL, for a package or for all packages.
+ * apply_to_running: also in rollouts that have not ended.
+ *
+ * Errors: 22004 for a NULL package or apply_to_running, 22023 for an invalid
+ * package or a value out of range, 55000 on a Citus worker, 25006 and 40001 as
+ * package_lock().
  */
 Datum
 update_tier_set_policy(PG_FUNCTION_ARGS)
@@ -81,7 +86,6 @@ update_tier_set_policy(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("apply_to_running must not be null")));
 
-	/* No rollout copies settings meanwhile. */
 	loaded = lock_for(package, "update_tier.set_policy()");
 	settings = package_settings(loaded);
 	for (int i = 0; i < SETTING_COUNT; i++)
@@ -96,7 +100,10 @@ update_tier_set_policy(PG_FUNCTION_ARGS)
 
 	if (DatumGetBool(apply->value) && is_all(package))
 	{
-		/* Also those that this transaction cannot see: to lock them is an error then. */
+		/*
+		 * Also packages that this transaction's snapshot does not show: to lock
+		 * them is an error (40001).
+		 */
 		foreach(lc, package_names(SEEN_LATEST))
 		{
 			loaded = package_lock(lfirst(lc), "update_tier.set_policy()", WITH_ALL);
@@ -110,7 +117,11 @@ update_tier_set_policy(PG_FUNCTION_ARGS)
 /*
  * update_tier.reset_policy(package, VARIADIC settings) returns void
  *
- * Errors: 22023 for an unknown setting, 22004 for NULL.
+ * Takes settings of a package back to those of all packages, and settings of all
+ * packages back to the defaults.
+ *
+ * Errors: 22004 for NULL, 22023 for an unknown setting or an invalid package,
+ * 55000 on a Citus worker, 25006 and 40001 as package_lock().
  */
 Datum
 update_tier_reset_policy(PG_FUNCTION_ARGS)
@@ -147,8 +158,11 @@ update_tier_reset_policy(PG_FUNCTION_ARGS)
 /*
  * update_tier.freeze(package, until, reason) returns void
  *
- * Errors: 22004 for a NULL package or moment, 22023 for a moment in the past or a
- * reason that is too long.
+ * Closes all gates of a package, or of all packages, until a moment.
+ *
+ * Errors: 22004 for a NULL package or moment, 22023 for an invalid package, a
+ * moment in the past or a reason that is too long, 55000 on a Citus worker,
+ * 25006 and 40001 as package_lock().
  */
 Datum
 update_tier_freeze(PG_FUNCTION_ARGS)
@@ -179,7 +193,7 @@ update_tier_freeze(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* Thawed, and still frozen by another freeze: say so. */
+/* Raise a NOTICE if another freeze is still in force. */
 static void
 notice_still_frozen(const char *package)
 {
@@ -212,7 +226,10 @@ notice_still_frozen(const char *package)
 /*
  * update_tier.thaw(package) returns void
  *
- * Errors: 22004 for NULL.
+ * Ends the freeze of a package, or that of all packages.
+ *
+ * Errors: 22004 for NULL, 22023 for an invalid package, 55000 on a Citus
+ * worker, 25006 and 40001 as package_lock().
  */
 Datum
 update_tier_thaw(PG_FUNCTION_ARGS)

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * rollout/progress.c
- *	  How far a rollout is, for a person who asks: counts the fleet.
+ *	  How far a rollout is.  Counts the fleet.
  *
  *-------------------------------------------------------------------------
  */
@@ -34,7 +34,7 @@ is_settled(const LoadedPackage *loaded, const LoadedRollout *rollout, const Inst
 		machine_is_last_attempt(&loaded->package, installation);
 }
 
-/* Take the settled ones of a page of installations from what remains. */
+/* Subtract the live workspaces of a page of installations that are settled. */
 static void
 subtract_settled(const LoadedPackage *loaded, const LoadedRollout *rollout, const WorkspacesTable *table,
 				 const List *page, int64 *remaining)
@@ -63,10 +63,13 @@ subtract_settled(const LoadedPackage *loaded, const LoadedRollout *rollout, cons
 
 /*
  * update_tier.progress(package, version)
- *		returns table (tier, workspaces, succeeded, failed, in_flight, remaining)
+ * 		returns table (tier, workspaces, succeeded, failed, in_flight, remaining)
  *
- * Errors: 22004 and 22023 for names that there cannot be, P0002 unknown version,
- * 55000 when no table is attached.
+ * A row for each tier.  Counts the live workspaces of the fleet.
+ *
+ * Errors: 22004 for NULL, 22023 for an invalid package or version, P0002 if the
+ * version was never started, 55000 when no table is attached or on a Citus
+ * worker.
  */
 Datum
 update_tier_progress(PG_FUNCTION_ARGS)

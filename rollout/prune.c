@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * rollout/prune.c
- *	  Forgetting what is of no use any more.
+ *	  Deleting rows that are no longer needed.
  *
  *-------------------------------------------------------------------------
  */
@@ -26,7 +26,11 @@ PG_FUNCTION_INFO_V1(update_tier_prune);
 
 #define PRUNE_PAGE 1000
 
-/* Of a page of installations, those not changed since and of workspaces not live: ids, kept in a list. */
+/*
+ * Add to a list the ids of a page's installations that have not changed since
+ * the limit and whose workspaces are not live.  The list and the ids are in
+ * "context".
+ */
 static List *
 add_gone(List *gone, MemoryContext context, const WorkspacesTable *table, const List *page, TimestampTz limit)
 {
@@ -67,8 +71,8 @@ add_gone(List *gone, MemoryContext context, const WorkspacesTable *table, const 
 }
 
 /*
- * The workspaces whose installations of a package can be deleted; none while no
- * table is attached: in a restore it may still be to come.
+ * The workspaces whose installations of a package can be deleted.  None while
+ * no table is attached: during a restore the table may come later.
  */
 static List *
 gone_workspaces(const LoadedPackage *loaded, TimestampTz limit)
@@ -99,9 +103,9 @@ gone_workspaces(const LoadedPackage *loaded, TimestampTz limit)
 }
 
 /*
- * Has the rollout ended, and not changed since?  One that is aborted, or that is
- * halted and was promoted past, is known to be bad, and stays known: deleted it
- * would be new again to update_tier.start.
+ * Has the rollout ended, and not changed since the limit?  A rollout that was
+ * aborted, or halted and then superseded, is known to be bad and must stay
+ * known: if it were deleted, update_tier.start would take it for a new version.
  */
 static bool
 has_ended(const LoadedPackage *loaded, const LoadedRollout *rollout, TimestampTz limit)
@@ -111,8 +115,8 @@ has_ended(const LoadedPackage *loaded, const LoadedRollout *rollout, TimestampTz
 }
 
 /*
- * Is the rollout of no use any more?  What is promoted stays, and so does what was
- * promoted before it: that is the way back.
+ * Can the rollout be deleted?  The promoted version stays, and so does the one
+ * promoted before it: production goes back to it if the newer one is aborted.
  */
 static bool
 is_prunable(const LoadedPackage *loaded, const LoadedRollout *rollout, TimestampTz limit)
@@ -139,7 +143,7 @@ has_prunable(LoadedPackage *loaded, TimestampTz limit)
 	return false;
 }
 
-/* Delete what can be deleted of a package.  How many rollouts were deleted? */
+/* Delete what can be deleted of a package.  Returns the number of rollouts. */
 static int64
 prune_package(const char *name, TimestampTz limit)
 {
@@ -179,10 +183,14 @@ prune_package(const char *name, TimestampTz limit)
 /*
  * update_tier.prune(older_than interval) returns bigint
  *
- * It locks those packages of which there is something to delete, one after the
- * other by name, after it has read the fleet.
+ * Deletes superseded rollouts, events, and installations of workspaces that are
+ * not live, all older than the interval.  Returns the number of rollouts.
  *
- * Errors: 22023 for a negative interval, 22004 for NULL.
+ * It locks only packages with something to delete, in the order of their names.
+ * It reads the fleet before it locks a package.
+ *
+ * Errors: 22004 for NULL, 22023 for a negative interval, 55000 on a Citus
+ * worker, 25006 and 40001 as package_lock().
  */
 Datum
 update_tier_prune(PG_FUNCTION_ARGS)

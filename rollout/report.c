@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * rollout/report.c
- *	  What became of attempts, and what workspaces run: report, extend, observe,
+ *	  The outcomes of attempts, and what workspaces run: report, extend, observe,
  *	  forget.
  *
  *-------------------------------------------------------------------------
@@ -58,10 +58,10 @@ outcome_argument(NullableDatum value)
 }
 
 /*
- * Is the workspace live?  Read before the package is locked.
+ * Is the workspace live?  To be called before the package is locked.
  *
- * In a distributed table it counts as live, as it was when it was claimed: a node
- * that does not answer must not keep a report from being made.
+ * In a distributed table it counts as live, as it was when it was claimed: a
+ * node that does not answer must not prevent a report.
  */
 static bool
 is_live(const pg_uuid_t *workspace)
@@ -88,8 +88,8 @@ token_argument(NullableDatum value)
 }
 
 /*
- * The token is no installation's: unknown.  Errors: P0002; 40001 when it was
- * granted after the transaction began, which cannot see it.
+ * No installation has the token.  Errors: P0002; 40001 if it was granted after
+ * the transaction began, so that its snapshot does not show it.
  */
 pg_noreturn static void
 refuse_token(int64 token)
@@ -102,7 +102,7 @@ refuse_token(int64 token)
 			 errhint("A token comes from update_tier.claim, update_tier.claim_batch or update_tier.force.")));
 }
 
-/* A report that is logged and not counted: say why. */
+/* Warn that a report is logged and not counted. */
 static void
 warn_not_counted(int64 token, const char *detail, const char *hint)
 {
@@ -119,8 +119,8 @@ outcome_and_detail(State outcome, const char *detail)
 }
 
 /*
- * A report for an attempt that another has replaced: log it.  The token of an
- * attempt that never was is an error.
+ * Log a report for an attempt that was replaced.  Errors: as refuse_token(), if
+ * the log knows no such attempt.
  */
 static Datum
 late_report(FunctionCallInfo fcinfo, int64 token, State outcome, const char *detail)
@@ -144,7 +144,10 @@ late_report(FunctionCallInfo fcinfo, int64 token, State outcome, const char *det
 	return phase_text(loaded, rollout);
 }
 
-/* Whose attempt is it, before the package is locked? */
+/*
+ * The installation whose latest attempt has the token, and its package; or
+ * NULL.  Read before the package is locked.
+ */
 static LoadedInstallation *
 installation_and_package(int64 token, char **package, TimestampTz *stamp)
 {
@@ -170,8 +173,8 @@ refuse_better(const LoadedInstallation *installation, State outcome)
 }
 
 /*
- * Log what a report has changed.  What workspace fails, and why, is logged;
- * successes are only counted.
+ * Log what a report has changed.  Failures are logged, with workspace and
+ * detail; successes are only counted.
  */
 static void
 reported(LoadedPackage *loaded, LoadedInstallation *installation, Evidence before)
@@ -185,8 +188,8 @@ reported(LoadedPackage *loaded, LoadedInstallation *installation, Evidence befor
 }
 
 /*
- * Note since when the workspace runs what it runs, if that has changed.
- * "unknown" is a version that nobody has started, if it runs such a one.
+ * Note since when the workspace runs its version, if that has changed.
+ * "unknown" is the version's name if it was never started, else NULL.
  */
 static void
 note_runs(LoadedInstallation *installation, int64 before, const char *unknown, TimestampTz stamp)
@@ -198,7 +201,7 @@ note_runs(LoadedInstallation *installation, int64 before, const char *unknown, T
 		installation_set_runs(installation, unknown, stamp);
 }
 
-/* A report, from its arguments to what it says of the workspace. */
+/* The arguments of a report, and what is read before the package is locked. */
 typedef struct Report
 {
 	int64		token;
@@ -206,14 +209,14 @@ typedef struct Report
 	char	   *installed_version;
 	char	   *detail;
 	pg_uuid_t	workspace;
-	bool		live; /* as the fleet was read */
+	bool		live; /* is the workspace live? */
 	char	   *package;
-	TimestampTz stamp; /* of the package, as it was seen */
+	TimestampTz stamp; /* of the package, without its lock */
 } Report;
 
 /*
- * Something else is installed than the rollout's version: the outcome is unknown,
- * whatever the client says.
+ * Is another version installed than the rollout's?  Then the outcome is an
+ * error, whatever the client says, unless the attempt was skipped.
  */
 static bool
 is_other_version(Report *report, const LoadedRollout *rollout)
@@ -229,12 +232,13 @@ is_other_version(Report *report, const LoadedRollout *rollout)
 }
 
 /*
- * A report that can change no decision is written without the package: so reports
- * do not take turns.  False: it can, or its attempt is changed meanwhile; nothing
- * is written then.
+ * Write a report that can change no decision without the package's lock: so
+ * reports do not wait for one another.  False, and nothing is written: it can
+ * change a decision, or its attempt has changed meanwhile.
  *
- * Under REPEATABLE READ it takes the other way, which looks for changes since the
- * transaction began; and so it does in a transaction that has the package locked.
+ * Always false under REPEATABLE READ, where report_in_package() checks for
+ * changes since the transaction began; and in a transaction that has the
+ * package locked.
  */
 static bool
 report_apart(const Report *report, LoadedInstallation *installation, Datum *phase)
@@ -280,7 +284,7 @@ report_in_package(FunctionCallInfo fcinfo, Report *report)
 	int64				runs = installation->installation.runs;
 	Evidence			evidence = installation->installation.evidence;
 
-	/* While we waited another attempt may have replaced it. */
+	/* Another attempt may have replaced it while we waited. */
 	if (installation->installation.token != report->token)
 	{
 		package_save(loaded);
@@ -321,8 +325,12 @@ report_in_package(FunctionCallInfo fcinfo, Report *report)
 /*
  * update_tier.report(token, outcome, installed_version, detail) returns text
  *
- * Errors: 22004 NULL, 22023 unknown outcome, P0002 unknown token, 55000 when
- * the attempt was reported to be worse before.
+ * Reports the outcome of an attempt.  Returns the phase of its rollout, or NULL
+ * if that has been deleted.
+ *
+ * Errors: 22004 for NULL, 22023 for an unknown outcome, P0002 for an unknown
+ * token, 55000 if the attempt was reported to be worse before or on a Citus
+ * worker, 25006 and 40001 as package_lock_for().
  */
 Datum
 update_tier_report(PG_FUNCTION_ARGS)
@@ -359,8 +367,12 @@ refuse_ended_lease(int64 token, const char *detail)
 /*
  * update_tier.extend(token, by) returns timestamptz
  *
- * Errors: 22004 NULL, 22023 when "by" is not positive, P0002 unknown token, 55000
- * when the lease has ended.
+ * Extends a live lease by an interval, or to one lease from now.  Returns its
+ * end.
+ *
+ * Errors: 22004 for a NULL token, 22023 if "by" is not positive, P0002 for an
+ * unknown token, 55000 if the lease has ended or on a Citus worker, 25006 and
+ * 40001 as package_lock_for().
  */
 Datum
 update_tier_extend(PG_FUNCTION_ARGS)
@@ -404,8 +416,12 @@ update_tier_extend(PG_FUNCTION_ARGS)
 /*
  * update_tier.observe(package, version, workspace, outcome, detail) returns text
  *
- * Errors: 22004 and 22023 for arguments that there cannot be, P0002 unknown
- * workspace, 55000 when no table is attached.
+ * A report without a claim.  Returns the phase of the version's rollout, or
+ * NULL if it was never started.
+ *
+ * Errors: 22004 for NULL, 22023 for an invalid argument, P0002 for an unknown
+ * workspace, 55000 when no table is attached or on a Citus worker, 25006 and
+ * 40001 as package_lock_for().
  */
 Datum
 update_tier_observe(PG_FUNCTION_ARGS)
@@ -445,7 +461,10 @@ update_tier_observe(PG_FUNCTION_ARGS)
 	{
 		case ACCEPTED:
 			installation->detail = detail;
-			/* The attempt that this replaces may still be reported on: its token is logged. */
+			/*
+			 * A report for the attempt that this replaces may still come, so
+			 * its token is logged.
+			 */
 			if (token != 0 && installation->installation.token != token)
 				package_note_token(loaded, attempted, "replaced", token, "observed");
 			note_runs(installation, runs, rollout ? NULL : version, loaded->package.stamp);
@@ -463,8 +482,11 @@ update_tier_observe(PG_FUNCTION_ARGS)
 /*
  * update_tier.forget(package, workspace, reason) returns boolean
  *
- * Errors: 22004 and 22023 for arguments that there cannot be, 55000 when the
- * workspace holds a live lease.
+ * Drops the installation of a workspace.  Returns false if it has none.
+ *
+ * Errors: 22004 for NULL, 22023 for an invalid argument, 55000 if the workspace
+ * holds a live lease or on a Citus worker, 25006 and 40001 as
+ * package_lock_for().
  */
 Datum
 update_tier_forget(PG_FUNCTION_ARGS)

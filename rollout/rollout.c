@@ -3,7 +3,7 @@
  * rollout/rollout.c
  *	  Rollouts, row by row.
  *
- * Whoever writes a row holds the lock of its package.
+ * A transaction that writes a row holds the lock of its package.
  *
  *-------------------------------------------------------------------------
  */
@@ -158,7 +158,7 @@ static TableIndex rollout_by_id = {
 
 
 /* ---------------------------------------------------------------------
- * From and to rows
+ * Conversion from and to rows
  * ---------------------------------------------------------------------
  */
 
@@ -237,7 +237,7 @@ rollout_to_row(LoadedRollout *loaded)
 	column[ROLLOUT_swept_at] = loaded->sweep.swept_at;
 }
 
-/* What must hold between the columns of a row: the CHECK of the table. */
+/* The CHECK of the table: the rules between the columns of a row. */
 static bool
 rollout_is_consistent(const TableRow *row)
 {
@@ -254,7 +254,7 @@ update_tier_rollout_is_consistent(PG_FUNCTION_ARGS)
 {
 	TableRow *row = table_record(&rollouts, PG_GETARG_HEAPTUPLEHEADER(0));
 
-	/* A row of another origin can have NULLs where the table does not allow them. */
+	/* A row that is not the table's can have NULLs where the table does not allow them. */
 	for (int i = 0; i < ROLLOUT_canary_position; i++)
 	{
 		if (row->column[i].isnull && i != ROLLOUT_reason)
@@ -270,7 +270,7 @@ same_position(NullableDatum a, NullableDatum b)
 		(a.isnull || memcmp(DatumGetUUIDP(a.value), DatumGetUUIDP(b.value), UUID_LEN) == 0);
 }
 
-/* same_sweep: do they go on at the same places? */
+/* same_sweep: are all positions and moments equal? */
 bool
 same_sweep(const Sweep *a, const Sweep *b)
 {
@@ -305,7 +305,7 @@ from_rows(const List *rows)
 	return result;
 }
 
-/* rollouts_on_their_way: queued, in canary, or soaking. */
+/* rollouts_on_their_way: the rollouts that are queued, in canary or soaking. */
 List *
 rollouts_on_their_way(const char *package, Seen seen)
 {
@@ -314,7 +314,11 @@ rollouts_on_their_way(const char *package, Seen seen)
 	return from_rows(table_rows(&rollout_on_its_way, &key, seen, ALL_ROWS));
 }
 
-/* rollouts_ended_after: aborted or superseded, and newer than that, newest first. */
+/*
+ * rollouts_ended_after
+ *		Those stored as aborted or superseded with a greater ordinal, newest
+ *		first.
+ */
 List *
 rollouts_ended_after(const char *package, int64 ordinal, Seen seen)
 {
@@ -323,7 +327,7 @@ rollouts_ended_after(const char *package, int64 ordinal, Seen seen)
 	return from_rows(table_rows(&ended_after, keys, seen, ALL_ROWS));
 }
 
-/* rollouts_of_package: every one. */
+/* rollouts_of_package: all rollouts of a package. */
 List *
 rollouts_of_package(const char *package, Seen seen)
 {
@@ -332,7 +336,11 @@ rollouts_of_package(const char *package, Seen seen)
 	return from_rows(table_rows(&all_of_package, &key, seen, ALL_ROWS));
 }
 
-/* rollout_promoted_before: the newest that is stored as promoted and older than that; or NULL. */
+/*
+ * rollout_promoted_before
+ *		The newest that is stored as promoted and has a smaller ordinal, or
+ *		NULL.
+ */
 LoadedRollout *
 rollout_promoted_before(const char *package, int64 ordinal, Seen seen)
 {
@@ -341,7 +349,7 @@ rollout_promoted_before(const char *package, int64 ordinal, Seen seen)
 	return from_row_or_null(table_row(&promoted_before, keys, seen));
 }
 
-/* rollout_of_version: NULL: nobody has started it. */
+/* rollout_of_version: the rollout of a version; NULL: it was never started. */
 LoadedRollout *
 rollout_of_version(const char *package, const char *version, Seen seen)
 {
@@ -350,7 +358,11 @@ rollout_of_version(const char *package, const char *version, Seen seen)
 	return from_row_or_null(table_row(&by_version, keys, seen));
 }
 
-/* rollout_of_id: NULL for NO_ROLLOUT, and if it has been deleted. */
+/*
+ * rollout_of_id
+ *		The rollout with this id; NULL for NO_ROLLOUT, and if it has been
+ *		deleted.
+ */
 LoadedRollout *
 rollout_of_id(int64 id, Seen seen)
 {
@@ -359,7 +371,7 @@ rollout_of_id(int64 id, Seen seen)
 	return id == NO_ROLLOUT ? NULL : from_row_or_null(table_row(&rollout_by_id, &key, seen));
 }
 
-/* rollout_at: the one at a place; NULL: it is not there any more. */
+/* rollout_at: the rollout at a place; NULL: it is no longer there. */
 LoadedRollout *
 rollout_at(const ItemPointerData *tid)
 {
@@ -379,14 +391,14 @@ rollout_generation(void)
  * ---------------------------------------------------------------------
  */
 
-/* next_ordinal: newer than all others. */
+/* next_ordinal: an ordinal that is newer than all others. */
 int64
 next_ordinal(void)
 {
 	return sequence_next("rollout_ordinal");
 }
 
-/* rollout_new: one that machine_start() is to begin. */
+/* rollout_new: a rollout for machine_start() to begin. */
 LoadedRollout *
 rollout_new(const char *package, const char *version, const Policy *policy)
 {
@@ -408,7 +420,11 @@ refuse_changed(const LoadedRollout *loaded)
 									clipped(loaded->rollout.version), clipped(loaded->package)));
 }
 
-/* rollout_save: write it. */
+/*
+ * rollout_save
+ *		Insert or update the row.  Errors: 40001 if a user has changed it
+ *		meanwhile.
+ */
 void
 rollout_save(LoadedRollout *loaded, TimestampTz stamp)
 {
@@ -423,7 +439,7 @@ rollout_save(LoadedRollout *loaded, TimestampTz stamp)
 	loaded->rollout.changed = false;
 }
 
-/* rollout_delete: for prune(). */
+/* rollout_delete: delete the row.  Errors: 40001 if a user has changed it meanwhile. */
 void
 rollout_delete(LoadedRollout *loaded)
 {

@@ -17,25 +17,25 @@
 #include "server/table.h"
 
 /*
- * Where the search for workspaces that are due goes on, of a version or of a
- * package.  Positions are ids; NULL: at the first workspace.
+ * Where the next search for due workspaces starts, of a version or of a
+ * package.  Positions are ids; NULL: the first workspace.
  */
 typedef struct Sweep
 {
 	NullableDatum canary_position;
 	NullableDatum production_position;
 	NullableDatum rollback_position;
-	NullableDatum quiet_from; /* nobody found since here; NULL: not so, or the first */
-	NullableDatum swept_at;	  /* through the whole fleet, and nobody found */
+	NullableDatum quiet_from; /* searches have found no workspace since here; NULL: not so */
+	NullableDatum swept_at;	  /* when searches have last passed the whole fleet and found none */
 } Sweep;
 
-/* A rollout, and what of its row is no business of the machine. */
+/* A rollout, and the columns of its row that the machine does not use. */
 typedef struct LoadedRollout
 {
-	Rollout		rollout; /* first, so that a pointer to it is one to this */
+	Rollout		rollout; /* first, so that a pointer to it is a pointer to this */
 	TableRow   *row;
 	char	   *package;
-	char	   *reason; /* of the last verb or halt; or NULL */
+	char	   *reason; /* of the latest verb or halt, or NULL */
 	TimestampTz changed_at;
 	Sweep		sweep;
 } LoadedRollout;

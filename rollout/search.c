@@ -3,13 +3,13 @@
  * rollout/search.c
  *	  The search of the fleet for workspaces that are due.
  *
- * It runs before the package is locked, over a package that was looked at, and
- * changes nothing: what it has found is looked at again under the lock.
+ * The search runs before the package is locked, on a package from package_look(),
+ * and changes nothing.  The caller checks what it has found again, under the lock.
  *
  * Canaries come first, then workspaces that go back to an older version, then
- * production.  A search goes on where the last one has ended, so that a claim
- * costs the same whatever the fleet's size; at the end of the fleet it goes on
- * at its beginning.  One that finds nobody looks at up to SWEEP_MAX workspaces.
+ * production.  A search starts where the last one has ended, so that a claim
+ * costs the same in a fleet of any size; at the end of the fleet it continues at
+ * the beginning.  A search that finds no workspace looks at up to SWEEP_MAX.
  *
  *-------------------------------------------------------------------------
  */
@@ -23,30 +23,30 @@
 #include "server/compat.h"
 #include "server/values.h"
 
-/* Workspaces that a search looks at, at most, to find one that is due. */
+/* The most workspaces that a search looks at to find one that is due. */
 #define SWEEP_MAX 100000
 
-/* Once it has found one, it looks at so many more, and so many for each wanted. */
+/* After it has found one, it looks at so many more, and so many for each wanted. */
 #define SWEEP_ON		   1000
 #define SWEEP_ON_PER_CLAIM 4
 
 /*
- * Workspaces in a page: a small one first, as a usual call finds all it wants
- * there, and large ones when it does not.
+ * Workspaces in a page.  The first page is small, as a usual call finds all it
+ * wants there; later pages are large.
  */
 #define SMALL_PAGE 50
 #define LARGE_PAGE 1000
 
 /*
- * While production is open most canaries have the version, so a glance at a few
- * must do, unless there is nothing else.
+ * Canaries that a search looks at first while production is open: most canaries
+ * have the version by then.  It looks at the others if it finds nothing else.
  */
 #define GLANCE SMALL_PAGE
 
 /*
- * Installations in the range of ids of a page, for each workspace in it, before
- * they are looked up one by one: most of them are then of workspaces that are
- * not live, or of the other tier.
+ * Installations in the range of ids of a page, for each of its workspaces: if
+ * there are more, they are looked up one by one.  Most of the range is then of
+ * workspaces that are not live, or of the other tier.
  */
 #define RANGE_PER_WORKSPACE 4
 
@@ -68,7 +68,7 @@ position_at(const Search *search, const pg_uuid_t *id)
 	return (NullableDatum){ .value = UUIDPGetDatum(copy) };
 }
 
-/* The one after this id; NULL after the last. */
+/* The position after this id; NULL after the greatest. */
 static NullableDatum
 position_after(const Search *search, const pg_uuid_t *id)
 {
@@ -85,7 +85,8 @@ id_at(NullableDatum position)
 
 /*
  * search_version
- *		The version for which a workspace is due now; NULL: for none.
+ *		The rollout for which a workspace is due now, or NULL.  With a target:
+ *		the target or NULL.
  */
 LoadedRollout *
 search_version(LoadedPackage *loaded, LoadedRollout *target,
@@ -103,7 +104,7 @@ search_version(LoadedPackage *loaded, LoadedRollout *target,
 	return loaded_rollout(rollout);
 }
 
-/* The stages of a search can come to the same workspace; one stage does not. */
+/* Was the workspace found in an earlier stage?  Within a stage it comes once. */
 static bool
 is_found_before(const Search *search, const FleetRow *row)
 {
@@ -116,8 +117,8 @@ is_found_before(const Search *search, const FleetRow *row)
 }
 
 /*
- * Versions can have budgets of their own: may one lease more of this one be granted,
- * after all that were found?
+ * Versions can differ in max_in_flight: may one more lease of this one be
+ * granted, after all workspaces that were found?
  */
 static bool
 has_budget(const Search *search, const LoadedRollout *rollout)
@@ -125,7 +126,7 @@ has_budget(const Search *search, const LoadedRollout *rollout)
 	return search->loaded->package.in_flight + list_length(search->found) < rollout->rollout.policy.max_in_flight;
 }
 
-/* Is the workspace due, with budget left?  Then it is found.  True: enough are found. */
+/* If the workspace is due, with budget left, add it to those found.  True: enough are found. */
 static bool
 look(Search *search, const FleetRow *row, const LoadedInstallation *installation)
 {
@@ -204,12 +205,12 @@ typedef enum PageEnd
 {
 	PAGE_LOOKED_AT, /* all of it */
 	PAGE_ENOUGH,	/* enough are found */
-	PAGE_CAME_ROUND /* to where the walk has begun */
+	PAGE_CAME_ROUND /* it is back where the walk began */
 } PageEnd;
 
 /*
- * Look at the workspaces of a page, up to "stop" (NULL: to its end), and note in
- * *position where to go on.
+ * Look at the workspaces of a page, up to "stop" (NULL: to its end). *position
+ * is then where the next walk starts.
  */
 static PageEnd
 look_at_page(Search *search, const List *page, const pg_uuid_t *stop, NullableDatum *position)
@@ -237,8 +238,8 @@ look_at_page(Search *search, const List *page, const pg_uuid_t *stop, NullableDa
 
 /*
  * Look at the live workspaces of a tier from a position on, until enough are
- * found, or so many are looked at, or the walk has come round.  True: it has
- * come round.
+ * found, or "at_most" are looked at, or the walk is back where it began.  True:
+ * it is back.
  */
 static bool
 sweep_tier(Search *search, Tier tier, NullableDatum *position, int64 at_most)
@@ -273,7 +274,7 @@ sweep_tier(Search *search, Tier tier, NullableDatum *position, int64 at_most)
 			came_round = true;
 		else if (end == PAGE_LOOKED_AT && (count < page_size || position->isnull))
 		{
-			/* The end of the fleet: go on at its beginning. */
+			/* The end of the fleet: continue at its beginning. */
 			*position = NO_DATUM;
 			came_round = turned || compare_ids(&start, &first_id) == 0;
 			turned = true;
@@ -283,8 +284,8 @@ sweep_tier(Search *search, Tier tier, NullableDatum *position, int64 at_most)
 	MemoryContextDelete(context);
 
 	/*
-	 * From the first id the next walk through the canaries takes one page less.
-	 * Each page of a distributed table is a query for every shard.
+	 * A walk through the canaries that starts at the first id needs one page
+	 * less.  For a distributed table each page is a query on every shard.
 	 */
 	if (tier == TIER_CANARY && search->table->distributed && came_round &&
 		list_length(search->found) == search->found_before)
@@ -292,7 +293,7 @@ sweep_tier(Search *search, Tier tier, NullableDatum *position, int64 at_most)
 	return came_round;
 }
 
-/* For looking rows up by id: an array of them, sorted. */
+/* To look rows up by id: a sorted array of them. */
 static int
 compare_rows(const void *a, const void *b)
 {
@@ -349,8 +350,8 @@ look_at_handed(Search *search, const List *handed)
 }
 
 /*
- * Workspaces that were handed a version which has ended since, and is newer than
- * what is open: they go back.
+ * Look for workspaces that go back: they were handed a version that has ended,
+ * and that is newer than the open one.
  */
 static void
 search_rollbacks(Search *search)
@@ -374,13 +375,13 @@ search_rollbacks(Search *search)
 		handed = installations_of_rollout(ended->rollout.id, &from, loaded->seen, LARGE_PAGE);
 		if (look_at_handed(search, handed))
 			return;
-		/* Those that are not due stay where they are: next time look after them. */
+		/* Installations that are not due stay: the next search starts after them. */
 		if (list_length(handed) == LARGE_PAGE)
 			search->sweep.rollback_position = position_after(search, &((LoadedInstallation *) llast(handed))->workspace);
 	}
 }
 
-/* Can any workspace of this tier be due, as far as the phases go? */
+/* Do the phases allow that a workspace of this tier is due? */
 static bool
 may_be_open(const Search *search, Tier tier)
 {
@@ -397,7 +398,10 @@ may_be_open(const Search *search, Tier tier)
 	return machine_promoted(package) != NULL || (tier == TIER_CANARY && machine_running(package) != NULL);
 }
 
-/* Does a walk through the fleet, which may turn at its end, come past a place? */
+/*
+ * Does a walk from one id to another pass a place?  It may have continued at
+ * the beginning of the fleet.
+ */
 static bool
 passes(const pg_uuid_t *from, const pg_uuid_t *to, const pg_uuid_t *place)
 {
@@ -408,8 +412,8 @@ passes(const pg_uuid_t *from, const pg_uuid_t *to, const pg_uuid_t *place)
 }
 
 /*
- * Note how far a search that has found nobody has come through production, where
- * it takes more than one call to come round.
+ * Note how far searches that found no workspace have come through production:
+ * in a large fleet it takes several to pass all of it.
  */
 static void
 note_quiet(Search *search, const pg_uuid_t *from, bool came_round)
@@ -429,10 +433,7 @@ note_quiet(Search *search, const pg_uuid_t *from, bool came_round)
 		sweep->quiet_from = position_at(search, from);
 }
 
-/*
- * search_fleet
- *		Find workspaces that are due, in the order in which they are to be claimed.
- */
+/* search_fleet: find due workspaces, in the order in which they are to be claimed. */
 void
 search_fleet(Search *search)
 {
@@ -463,7 +464,7 @@ search_fleet(Search *search)
 	search->came_round = search->found == NIL && !search->over_budget && all_canaries && (search->came_round || !production);
 }
 
-/* Can the workspace be due, as far as the fleet tells? */
+/* Can the workspace be due, whatever its installation says? */
 static bool
 may_be_due(const Search *search, const FleetRow *row)
 {
@@ -477,8 +478,8 @@ may_be_due(const Search *search, const FleetRow *row)
 /*
  * Look at these workspaces, in their order.  True: enough are found.
  *
- * Most candidates of a queue may be held, so what they have is read only of those
- * that the version is open to.
+ * The version may be closed to most candidates of a queue, so installations are
+ * read only of those to which it is open.
  */
 static bool
 look_at_candidates(Search *search, const Datum *candidates, int count)
@@ -510,10 +511,7 @@ look_at_candidates(Search *search, const Datum *candidates, int count)
 	return false;
 }
 
-/*
- * search_candidates
- *		Of these workspaces those that are due, in their order.
- */
+/* search_candidates: find those of these workspaces that are due, in their order. */
 void
 search_candidates(Search *search, const Datum *candidates, int count)
 {

@@ -20,13 +20,13 @@ typedef struct Search
 	LoadedPackage		  *loaded;
 	LoadedRollout		  *target; /* NULL: each workspace with the version it should have */
 	const WorkspacesTable *table;
-	int64				   wanted;		 /* this many more are enough */
-	Sweep				   sweep;		 /* where it begins; then where it goes on */
+	int64				   wanted;		 /* it ends when so many more are found */
+	Sweep				   sweep;		 /* where it starts; then where the next one starts */
 	List				  *found;		 /* of FleetRow *, in the order to be claimed */
-	int					   found_before; /* so many of them in an earlier stage */
-	int64				   looked;		 /* at so many workspaces, since it found one */
-	bool				   over_budget;	 /* has seen one that is due, for a version without budget left */
-	bool				   came_round;	 /* through the whole fleet, and found none */
+	int					   found_before; /* how many of them in earlier stages */
+	int64				   looked;		 /* how many workspaces, since it found one */
+	bool				   over_budget;	 /* a due workspace was left out: its version has no budget left */
+	bool				   came_round;	 /* it passed the whole fleet, and found none */
 } Search;
 
 extern void			  search_fleet(Search *search);

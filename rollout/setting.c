@@ -3,7 +3,7 @@
  * rollout/setting.c
  *	  The settings of a policy as values of SQL.
  *
- * What the settings are stands in POLICY_SETTINGS, in rollout/machine.h.
+ * POLICY_SETTINGS in rollout/machine.h lists the settings.
  *
  *-------------------------------------------------------------------------
  */
@@ -51,7 +51,11 @@ span_value(Span span)
 #define TO_SHARE int32_value
 #define TO_FLAG	 bool_value
 
-/* policy_of_columns: the policy that columns in order say; the default for a NULL. */
+/*
+ * policy_of_columns
+ *		The policy in columns in the order of POLICY_SETTINGS; NULL: the
+ *		default.
+ */
 Policy
 policy_of_columns(const NullableDatum *columns)
 {
@@ -63,7 +67,7 @@ policy_of_columns(const NullableDatum *columns)
 	return policy;
 }
 
-/* policy_to_columns: the columns of a policy, in order. */
+/* policy_to_columns: the columns of a policy, in the order of POLICY_SETTINGS. */
 void
 policy_to_columns(const Policy *policy, NullableDatum *columns)
 {
@@ -72,7 +76,7 @@ policy_to_columns(const Policy *policy, NullableDatum *columns)
 #undef TO_COLUMN
 }
 
-/* interval_check: 22023 for an interval below the least, which is 0 or one microsecond. */
+/* interval_check: 22023 for an interval below "least" microseconds, which is 0 or 1. */
 void
 interval_check(NullableDatum value, int64 least, const char *setting)
 {
@@ -112,7 +116,7 @@ check_FLAG(NullableDatum value, int64 least, const char *setting)
 {
 }
 
-/* settings_check: 22023 for a value, among those in order, that is out of range. */
+/* settings_check: 22023 for a value that is out of range. */
 void
 settings_check(const NullableDatum *columns)
 {
@@ -124,7 +128,11 @@ settings_check(const NullableDatum *columns)
 #define SETTING_NAME(kind, name, standard, least) #name,
 static const char *const setting_names[] = { POLICY_SETTINGS(SETTING_NAME) };
 
-/* setting_argument: the place in the order of the setting that is called so; 22023 for none. */
+/*
+ * setting_argument
+ *		The number of the setting with this name, in the order of
+ *		POLICY_SETTINGS.  Errors: 22023 for an unknown name.
+ */
 int
 setting_argument(const char *name)
 {

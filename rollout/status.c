@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * rollout/status.c
- *	  What operators see: every rollout as it is now.
+ *	  The rows of the view status: every rollout as it is now.
  *
  *-------------------------------------------------------------------------
  */
@@ -44,8 +44,9 @@ enum
 };
 
 /*
- * The function is the inside of the view update_tier.status, and runs with the
- * rights of whoever reads that: it asks for the right to read the view.
+ * The view update_tier.status selects from the function, which runs with the
+ * rights of the role that reads the view: so it checks the right to read the
+ * view.
  *
  * Errors: 42501.
  */
@@ -79,7 +80,7 @@ finite_moment(TimestampTz moment)
 	return TIMESTAMP_NOT_FINITE(moment) ? NO_DATUM : moment_value(moment);
 }
 
-/* The later of two searches that have found nobody. */
+/* The later of two moments, of which each may be NULL. */
 static NullableDatum
 later_moment(NullableDatum a, NullableDatum b)
 {
@@ -129,7 +130,10 @@ return_rollout(ReturnSetInfo *rsinfo, LoadedPackage *loaded, const LoadedRollout
 /*
  * update_tier.rollouts_now() returns setof record
  *
- * Errors: 42501 for a role that may not read update_tier.status.
+ * Every rollout as it is now: the rows of the view update_tier.status.
+ *
+ * Errors: 42501 for a role that may not read update_tier.status, 55000 on a
+ * Citus worker.
  */
 Datum
 update_tier_rollouts_now(PG_FUNCTION_ARGS)
@@ -144,7 +148,7 @@ update_tier_rollouts_now(PG_FUNCTION_ARGS)
 	check_may_read_status();
 	InitMaterializedSRF(fcinfo, 0);
 	names = package_names(SEEN_BY_STATEMENT);
-	/* One package at a time is held in memory, and the next one takes its place. */
+	/* Only one package at a time is kept in memory. */
 	context = AllocSetContextCreate(CurrentMemoryContext, "update_tier status", ALLOCSET_DEFAULT_SIZES);
 	MemoryContextSwitchTo(context);
 	foreach(lc, names)

@@ -3,10 +3,9 @@
  * rollout/uncounted.c
  *	  Reports that are counted later, row by row.
  *
- * Such a report locks nothing but its own installation.  A transaction that
- * locks the package counts those that it sees committed, and deletes their rows.
- * A lease counts in the budget until its report is counted, so there are never
- * more of them than leases that the budget allows.
+ * Such a report locks only its own installation.  A transaction that locks the
+ * package counts the committed ones, and deletes their rows.  A lease stays in
+ * the budget until its report is counted, so the budget limits their number.
  *
  *-------------------------------------------------------------------------
  */
@@ -74,7 +73,10 @@ compare_moments(const ListCell *a, const ListCell *b)
 																  0;
 }
 
-/* uncounted_load: those of a package, oldest first, as a list of LoadedUncounted. */
+/*
+ * uncounted_load
+ *		The reports of a package, oldest first, as a list of LoadedUncounted.
+ */
 List *
 uncounted_load(int64 package_id, Seen seen)
 {
@@ -101,7 +103,7 @@ uncounted_load(int64 package_id, Seen seen)
 	return result;
 }
 
-/* uncounted_insert: one more. */
+/* uncounted_insert: add a report. */
 void
 uncounted_insert(int64 package_id, const Uncounted *uncounted)
 {
@@ -116,7 +118,7 @@ uncounted_insert(int64 package_id, const Uncounted *uncounted)
 	table_insert(&table, list_make1(row));
 }
 
-/* uncounted_delete: these have been counted. */
+/* uncounted_delete: delete reports that have been counted. */
 void
 uncounted_delete(List *counted)
 {

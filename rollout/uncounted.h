@@ -16,7 +16,7 @@
 #include "server/compat.h"
 #include "server/table.h"
 
-/* One of them, and its row. */
+/* A report that is counted later, and its row. */
 typedef struct LoadedUncounted
 {
 	Uncounted uncounted;

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * rollout/verbs.c
- *	  What is done to rollouts: start, promote, halt, resume, abort, retry.
+ *	  The verbs: start, promote, halt, resume, abort, retry.
  *
  *-------------------------------------------------------------------------
  */
@@ -26,7 +26,8 @@ PG_FUNCTION_INFO_V1(update_tier_retry);
  *
  * Registers a version, unless it is known.  Returns its phase.
  *
- * Errors: 22004 and 22023 for a package or version that there cannot be.
+ * Errors: 22004 for NULL, 22023 for an invalid package or version, 55000 on a
+ * Citus worker, 25006 and 40001 as package_lock().
  */
 Datum
 update_tier_start(PG_FUNCTION_ARGS)
@@ -51,7 +52,7 @@ update_tier_start(PG_FUNCTION_ARGS)
 	PG_RETURN_DATUM(phase_text(loaded, rollout));
 }
 
-/* A verb at work. */
+/* A call of a verb. */
 typedef struct Verb
 {
 	const char	  *name;
@@ -61,7 +62,13 @@ typedef struct Verb
 	LoadedRollout *rollout;
 } Verb;
 
-/* Lock the package of a verb's arguments, and find the version. */
+/*
+ * Check a verb's arguments, lock the package and find the version.
+ *
+ * Errors of every verb: 22004 for a NULL package or version, 22023 for an
+ * invalid argument, P0002 for a version that was never started, 55000 on a
+ * Citus worker, 25006 and 40001 as package_lock().
+ */
 static Verb
 verb_begin(FunctionCallInfo fcinfo, const char *name, const char *command, const char *hint, OfAll of_all)
 {
@@ -87,7 +94,10 @@ refuse(const Verb *verb, int code, const char *detail, const char *hint)
 			 errhint("%s", hint)));
 }
 
-/* What the machine said: an error, nothing to do, or what to log and save. */
+/*
+ * Act on the machine's answer: raise an error, or log and save.  "kind" is the
+ * event to log; NULL: the change of phase is the event.  Returns the phase.
+ */
 static Datum
 verb_end(const Verb *verb, Refusal refusal, const char *kind)
 {
@@ -130,8 +140,10 @@ verb_end(const Verb *verb, Refusal refusal, const char *kind)
 /*
  * update_tier.promote(package, version, reason) returns text
  *
- * Errors: P0002 unknown version, 22023 when it skips the canaries without a
- * reason, 55000 when the phase does not permit it.
+ * Ends a soak or a ramp, or skips the canaries.  Returns the phase.
+ *
+ * Errors: see verb_begin(); 22023 if it skips the canaries without a reason,
+ * 55000 if the phase does not permit it.
  */
 Datum
 update_tier_promote(PG_FUNCTION_ARGS)
@@ -149,7 +161,9 @@ update_tier_promote(PG_FUNCTION_ARGS)
 /*
  * update_tier.halt(package, version, reason) returns text
  *
- * Errors: P0002 unknown version, 55000 when the rollout has ended.
+ * Closes a version until an operator decides.  Returns the phase.
+ *
+ * Errors: see verb_begin(); 55000 if the rollout has ended.
  */
 Datum
 update_tier_halt(PG_FUNCTION_ARGS)
@@ -163,8 +177,10 @@ update_tier_halt(PG_FUNCTION_ARGS)
 /*
  * update_tier.resume(package, version, reason) returns text
  *
- * Errors: P0002 unknown version, 55000 when the rollout has ended or a newer
- * version has taken its place.
+ * Continues a halted rollout, with a new soak.  Returns the phase.
+ *
+ * Errors: see verb_begin(); 55000 if the rollout has ended, or a newer version
+ * has taken its place.
  */
 Datum
 update_tier_resume(PG_FUNCTION_ARGS)
@@ -178,7 +194,10 @@ update_tier_resume(PG_FUNCTION_ARGS)
 /*
  * update_tier.abort(package, version, reason) returns text
  *
- * Errors: P0002 unknown version.
+ * Ends a rollout: its workspaces go back to the promoted version.  Returns the
+ * phase.
+ *
+ * Errors: see verb_begin().
  */
 Datum
 update_tier_abort(PG_FUNCTION_ARGS)
@@ -192,8 +211,9 @@ update_tier_abort(PG_FUNCTION_ARGS)
  * update_tier.retry(package, version, reason) returns text
  *
  * Starts a version again as the newest, in a new run with the current settings.
+ * Returns the phase.
  *
- * Errors: P0002 unknown version, 55000 when the rollout has not ended.
+ * Errors: see verb_begin(); 55000 if the rollout has not ended.
  */
 Datum
 update_tier_retry(PG_FUNCTION_ARGS)
