@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * fleet/adoption.c
- *	  Making column update_tier what it has to be.
+ *	  Giving column update_tier its type, default and NOT NULL.
  *
  *-------------------------------------------------------------------------
  */
@@ -27,7 +27,7 @@
 #include "server/dynamic_sql.h"
 #include "server/node.h"
 
-/* With so many NULLs a NOTICE says that setting them takes a while. */
+/* From this number of NULLs on, a NOTICE says that setting them takes a while. */
 #define MANY_NULLS 10000
 
 static void
@@ -66,7 +66,7 @@ look_at_column(Oid relid, ColumnForm form)
 	return found;
 }
 
-/* Make a column of another type one of the domain. */
+/* Convert a column of another type to the domain. */
 static void
 convert_column(Oid relid, const char *table, ColumnForm form, Oid domain, const FoundColumn *found)
 {
@@ -83,8 +83,9 @@ convert_column(Oid relid, const char *table, ColumnForm form, Oid domain, const 
 		run_sql("ALTER TABLE %s DROP CONSTRAINT %s", table, quote_identifier(lfirst(lc)));
 
 	/*
-	 * The labels of an enum are not stored as text, so this rewrites the
-	 * table, and builds all of its indexes: before the domain is relaxed.
+	 * The labels of an enum are not stored as text, so this rewrites the table
+	 * and builds all of its indexes.  Do it before the domain is relaxed: a
+	 * user's code may run.
 	 */
 	if (form == COLUMN_ENUM)
 		run_sql("ALTER TABLE %s ALTER COLUMN " TIER_COLUMN " DROP DEFAULT,"
@@ -106,8 +107,9 @@ fill_nulls(Oid relid, const char *table)
 }
 
 /*
- * A table that was distributed has its former rows on disk still.  No statement
- * sees them, but the server looks at them to make the column NOT NULL.
+ * A table that Citus has distributed may still have its former rows on disk.
+ * No statement sees them, but the server reads them to make the column NOT
+ * NULL.
  *
  * Errors: 55000.
  */
@@ -142,8 +144,8 @@ is_nullable(Oid relid)
 
 /*
  * make_tier_column
- *		Make the column what it has to be.  The caller holds ACCESS EXCLUSIVE on
- *		the table.
+ *		Give the column its type, default and NOT NULL.  The caller holds ACCESS
+ *		EXCLUSIVE on the table.
  */
 void
 make_tier_column(Oid relid, ColumnForm form, Oid domain)
@@ -159,7 +161,7 @@ make_tier_column(Oid relid, ColumnForm form, Oid domain)
 		return;
 	}
 
-	/* Children and partitions, too: no session may add a value that we have not seen. */
+	/* Lock children and partitions, too: no session may add a value that we have not seen. */
 	(void) find_all_inheritors(relid, AccessExclusiveLock, NULL);
 	nullable = is_nullable(relid);
 	if (nullable)
@@ -175,7 +177,7 @@ make_tier_column(Oid relid, ColumnForm form, Oid domain)
 		convert_column(relid, table, form, domain, &found);
 
 	/*
-	 * Only now that the domain has its constraint again: this fires the table's
+	 * Not before the domain has its constraint again: this fires the table's
 	 * triggers, which may write any value.
 	 */
 	if (nullable)

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * fleet/adoption.h
- *	  Making column update_tier what it has to be.
+ *	  Giving column update_tier its type, default and NOT NULL.
  *
  *-------------------------------------------------------------------------
  */

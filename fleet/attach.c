@@ -91,12 +91,12 @@ typedef struct Findings
 {
 	AttachedRow old; /* what was attached before */
 	char	   *live_when;
-	bool		condition_is_kept; /* it is that of a table that is gone */
+	bool		condition_is_kept; /* it is the one of a table that no longer exists */
 	ColumnForm	form;
 	bool		column_is_right;
 	bool		has_index;
-	List	   *outdated;	 /* indexes that have to go */
-	bool		has_trigger; /* the one that records changes of a tier */
+	List	   *outdated;	 /* indexes to drop */
+	bool		has_trigger; /* the trigger that records changes of a tier */
 } Findings;
 
 /* A database has one workspaces table at most. */
@@ -150,7 +150,7 @@ check_no_build(Oid relid)
 				 errhint("Attach again once the build has ended. Nothing has been changed.")));
 }
 
-/* Without those that another session is building. */
+/* The list without indexes that are not valid: another session is building them. */
 static List *
 without_invalid(List *indexes)
 {
@@ -171,10 +171,10 @@ kept_condition_context(void *arg)
 }
 
 /*
- * The canonical form of a condition.  "is_kept": it is that of a table that is
- * gone.  The new table most likely takes its place, as when undistribute_table()
- * of Citus makes a table again.  To forget the condition would make workspaces
- * live that are not.
+ * The canonical form of a condition.  "is_kept": it is the one of an attached
+ * table that no longer exists.  The new table most likely takes its place, as
+ * after undistribute_table() of Citus, which makes a new table.  Without the
+ * condition, workspaces that are not live would count as live.
  */
 static char *
 condition_of(Relation rel, const char *text, bool is_kept)
@@ -307,9 +307,10 @@ change_table(Oid relid, const Findings *found, bool audit)
 	ListCell *lc;
 
 	/*
-	 * Drop them first.  A change of the column's type would build an index on
-	 * the column again for nothing.  And without create_index the user will
-	 * build an index of that name.
+	 * ACCESS EXCLUSIVE, as DROP INDEX and ALTER TABLE take it: watch_rows() and
+	 * make_tier_column() rely on it.  Drop indexes first: a change of the
+	 * column's type would build an index on the column again for nothing.  And
+	 * without create_index the user will build an index of that name.
 	 */
 	if (!found->column_is_right || found->outdated != NIL)
 		LockRelationOid(relid, AccessExclusiveLock);

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * fleet/attachable.c
- *	  What can be attached.
+ *	  Which tables can be attached.
  *
  *-------------------------------------------------------------------------
  */
@@ -156,8 +156,8 @@ check_relation(Relation rel)
 
 /*
  * foreign_child
- *		A child of the table that the table's owner does not own; InvalidOid:
- *		there is none.  Attach acts as the table's owner.
+ *		A child of the table that the table's owner does not own, or InvalidOid.
+ *		Attach acts as the table's owner.
  */
 Oid
 foreign_child(Oid relid)

@@ -53,7 +53,7 @@ static WorkspacesTable attached_table = {
 	.statement_table.condition = condition_transform
 };
 
-/* Counts invalidations, so that a look-up can tell whether one came meanwhile. */
+/* Counts invalidations, so that a look-up knows whether one came meanwhile. */
 static uint64 changes_heard = 0;
 
 /*
@@ -90,9 +90,10 @@ attached_table_oid(void)
  * attached_row
  *		The row of update_tier.attached.
  *
- * Not through SPI, as callers need no right on that table.  Uses the latest
- * snapshot, because what is remembered has to be right for later transactions.
- * A parallel worker may not take a snapshot, so a worker and its leader use the
+ * Not through SPI, as callers need no right on that table.  ACCESS SHARE on it,
+ * as for every read, so that DROP EXTENSION waits.  Uses the latest snapshot,
+ * because what is remembered has to be right for later transactions.  A
+ * parallel worker may not take a snapshot, so a worker and its leader use the
  * query's, and remember the row only for that query (see is_current).
  */
 AttachedRow
@@ -170,11 +171,11 @@ same_text(const char *a, const char *b)
 	return (a == NULL) ? (b == NULL) : (b != NULL && strcmp(a, b) == 0);
 }
 
-/* What is an error where there is no attached table to be used? */
+/* What is an error if no attached table can be used? */
 typedef enum MissingTable
 {
-	MISSING_IS_ERROR, /* that none is attached, or one that is unfit */
-	UNFIT_IS_ERROR,	  /* one that is gone or unfit, but not that none is attached */
+	MISSING_IS_ERROR, /* no table is attached, or it is gone or unfit */
+	UNFIT_IS_ERROR,	  /* the attached table is gone or unfit */
 	MISSING_IS_OK	  /* neither */
 } MissingTable;
 
@@ -287,8 +288,8 @@ remember_table(const AttachedRow *row, const char *name)
 }
 
 /*
- * Look up the attached table and remember it.  False where there is none that
- * can be used, unless that is an error; neither is remembered.
+ * Look up the attached table and remember it.  If no attached table can be
+ * used: false, or an error; neither is remembered.
  */
 static bool
 load_attached_table(MissingTable missing)
@@ -363,13 +364,13 @@ copy_attached_table(void)
 }
 
 /*
- * Lock the attached table and return what is known of it.  NULL where there is
- * none that can be used, unless that is an error.
+ * Lock the attached table and return what is known of it.  If no attached table
+ * can be used: NULL, or an error.
  *
  * When a lock is granted, the session has processed the invalidations sent
  * before.  So what was looked up is right, and stays right while the lock is
- * held, if it is still valid once the table is locked.  Otherwise it is looked up
- * again.
+ * held, if it is still valid once the table is locked.  Otherwise it is looked
+ * up again.
  */
 static const WorkspacesTable *
 lock_attached_table(LOCKMODE mode, MissingTable missing)
@@ -398,8 +399,13 @@ lock_attached_table(LOCKMODE mode, MissingTable missing)
 /*
  * workspaces_lock
  *		Lock the attached table, and return what is known of it in the caller's
- *		memory.  The lock lasts to the end of the transaction, as the lock of a
- *		statement on the table does.
+ *		memory.
+ *
+ * "mode" is the lock that a statement of the caller takes on the table:
+ * AccessShareLock if it reads, RowExclusiveLock if it updates.  So the table
+ * keeps its form while the caller uses what is returned, and no stronger lock
+ * is needed later.  It is held until the end of the transaction, as the lock of
+ * a statement.
  *
  * Errors: 55000 when no table is attached, or it is no longer fit.
  */
@@ -489,7 +495,7 @@ attached_write(Oid relid, const char *live_when)
 	become_again(caller);
 }
 
-/* refuse_dropped: the extension has been dropped while we waited. */
+/* refuse_dropped: 55000: the extension has been dropped while we waited. */
 void
 refuse_dropped(void)
 {
@@ -543,9 +549,9 @@ static Statement forget_attached = {
 /*
  * update_tier.attached_replaced() returns trigger
  *
- * Row trigger on update_tier.attached, before a row is inserted: the one
- * that is there goes.  Data that is restored where a table is attached
- * already would otherwise stop at the row that says so.
+ * Row trigger on update_tier.attached, before a row is inserted: deletes the
+ * row that is there.  Otherwise a restore into a database where a table is
+ * attached already would fail at this row.
  */
 Datum
 update_tier_attached_replaced(PG_FUNCTION_ARGS)

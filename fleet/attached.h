@@ -23,7 +23,7 @@ typedef struct WorkspacesTable
 {
 	StatementTable statement_table; /* its name, owner and condition */
 	bool		   valid;			/* false: look again before use */
-	TimestampTz	   read_for;		/* the query in parallel that read it, or 0 */
+	TimestampTz	   read_for;		/* start of the parallel query that read it, or 0 */
 	Oid			   attached_oid;	/* update_tier.attached itself */
 	Oid			   relid;			/* the workspaces table */
 	bool		   distributed;		/* by Citus: its rows may be on other nodes */

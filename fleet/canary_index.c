@@ -34,8 +34,9 @@ index_predicate(Relation rel, const char *live_when)
 
 /*
  * former_index_predicate
- *		The same for a condition that was stored earlier.  NIL if a column that
- *		it names has been renamed or dropped, as no index has such a predicate.
+ *		The predicate of the index for a condition that was stored earlier.  NIL
+ *		if a column that it names has been renamed or dropped, as no index has
+ *		such a predicate.
  *
  * Uses a subtransaction to survive that error.
  */
@@ -78,6 +79,9 @@ former_index_predicate(Relation rel, const char *live_when)
  * classify_index
  *		Classify an index of the table.  "wanted" is the predicate it should
  *		have, or NIL while the column is not of the domain yet.
+ *
+ * ACCESS SHARE on the index, as the planner takes it: it may be dropped
+ * otherwise.
  */
 IndexForm
 classify_index(Relation rel, Oid index_oid, List *wanted)
@@ -108,8 +112,8 @@ classify_index(Relation rel, Oid index_oid, List *wanted)
 
 /*
  * index_name
- *		The name that the index gets: <table>_update_tier_canary, shortened the
- *		way the server shortens the names that it generates.
+ *		The name of the index: <table>_update_tier_canary, shortened the way the
+ *		server shortens the names that it generates.
  */
 char *
 index_name(Relation rel)
@@ -119,11 +123,11 @@ index_name(Relation rel)
 
 /*
  * find_index
- *		Does the table have the index?  *outdated are those to drop: one that
- *		has the index's name, and those that an earlier attach created for
+ *		Does the table have the index? *outdated are the indexes to drop: one
+ *		that has the index's name, and those that an earlier attach created for
  *		another condition ("old").
  *
- * Errors: 42P07 when a relation has the name that is not an index of canaries.
+ * Errors: 42P07 if another relation than an index of canaries has the name.
  */
 bool
 find_index(Relation rel, ColumnForm form, const char *live_when,

@@ -23,7 +23,7 @@ typedef enum IndexForm
 {
 	INDEX_OTHER,   /* a user's own */
 	INDEX_KNOWN,   /* covers the canaries, but differs */
-	INDEX_ATTACHED /* as it has to be */
+	INDEX_ATTACHED /* the one that attach creates */
 } IndexForm;
 
 extern bool		 find_index(Relation rel, ColumnForm form, const char *live_when,

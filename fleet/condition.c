@@ -49,16 +49,16 @@
 
 typedef enum ConditionOrigin
 {
-	CONDITION_GIVEN,  /* by a user, just now */
-	CONDITION_STORED, /* read before, when the table was attached */
-	CONDITION_OURS	  /* of a constant in our own code */
+	CONDITION_GIVEN,  /* by a user, in this call */
+	CONDITION_STORED, /* stored when the table was attached */
+	CONDITION_OURS	  /* a constant in our own code */
 } ConditionOrigin;
 
 /* A condition that is being read. */
 typedef struct ConditionSource
 {
 	const char	   *condition;
-	const char	   *query; /* what the parser sees: positions count here */
+	const char	   *query; /* what the parser sees; positions in errors refer to it */
 	ConditionOrigin origin;
 	ParseState	   *pstate;
 } ConditionSource;
@@ -329,7 +329,8 @@ condition_as_predicate(Relation rel, const char *ours, const char *stored)
 
 /*
  * condition_expression
- *		A stored condition, ready for ExecInitExpr().
+ *		A stored condition, ready for ExecInitExpr().  The caller has locked the
+ *		table.
  *
  * Errors: as condition_transform().
  */

@@ -87,7 +87,10 @@ update_tier_detach(PG_FUNCTION_ARGS)
 	require_own_tables(fcinfo);
 	PreventCommandIfReadOnly("update_tier.detach()");
 
-	/* As in attach(): check rights before taking locks, and again after. */
+	/*
+	 * As in attach(): check rights before any lock, so that a role without
+	 * rights blocks nobody; and again afterwards.
+	 */
 	if (OidIsValid(old.relid))
 		check_owner(exists ? old.relid : attached_oid);
 
@@ -99,6 +102,7 @@ update_tier_detach(PG_FUNCTION_ARGS)
 				(errmsg("no workspaces table is attached, nothing to detach")));
 		PG_RETURN_VOID();
 	}
+	/* The lock that the changes below take. */
 	LockRelationOid(old.relid, AccessExclusiveLock);
 	exists = qualified_name(old.relid) != NULL;
 	check_owner(exists ? old.relid : attached_oid);

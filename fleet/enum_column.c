@@ -24,8 +24,8 @@
 #include "fleet/tier_domain.h"
 
 /*
- * Does the expression pass a value of an enum to an operator or function?  There
- * may be none for text.  A cast to text or IS NULL works for text, too.
+ * Does the expression pass a value of an enum to an operator or function?  It
+ * may not exist for text.  A cast to text or IS NULL works for text, too.
  */
 static bool
 needs_enum(Node *node, void *context)

@@ -9,9 +9,9 @@
  *
  * 1. The column was added in this transaction, after the table was watched.  So
  *	  a row that was written before does not contain it.
- * 2. What the server takes for such rows, the column's missing value, is
- *	  'production'.  It does so whatever the snapshot: an older one, which sees
- *	  versions of rows that are no longer current, finds no canary either.
+ * 2. The value that the server takes for such rows, the column's missing value,
+ *	  is 'production'.  It is the same for every snapshot: an older one, which
+ *	  shows versions of rows that are no longer current, shows no canary either.
  * 3. No row has been written since the table was watched, and the table still
  *	  has its file from before this transaction.  Nobody else can write rows, as
  *	  adding the column locks the table until we commit.  But an event trigger may
@@ -53,7 +53,7 @@ typedef struct WatchedTable
 
 static List *watched_tables; /* while build_index() runs */
 
-/* The number of rows that this transaction has written to the table, and more. */
+/* At least the number of rows that this transaction has written to the table. */
 static int64
 rows_written(Oid relid)
 {
@@ -65,7 +65,8 @@ rows_written(Oid relid)
  * watch_rows
  *		To be called before the column is added: remember the table and its
  *		partitions for build_index().  The caller holds ACCESS EXCLUSIVE on the
- *		table, and adding the column would lock the partitions as well.
+ *		table.  The partitions get the same lock, as adding the column would
+ *		lock them, too.
  *
  * The server counts written rows only while track_counts is on.  The caller has
  * entered a level of settings, which it leaves after build_index().
@@ -107,7 +108,7 @@ find_watched(Oid relid)
 	return NULL;
 }
 
-/* Is 'production' what the server takes for rows that do not contain the column? */
+/* Does the server take 'production' for rows that do not contain the column? */
 static bool
 is_missing_as_production(Relation rel, AttrNumber attnum)
 {

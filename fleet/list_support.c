@@ -21,8 +21,8 @@
 PG_FUNCTION_INFO_V1(update_tier_list_support);
 
 /*
- * How many rows a call of one of the three list functions will return; negative:
- * unknown.
+ * The number of rows that a call of one of the three list functions will
+ * return; negative: unknown.
  */
 static double
 estimate_list(SupportRequestRows *request)
@@ -37,7 +37,7 @@ estimate_list(SupportRequestRows *request)
 	Node				  *limit_arg;
 	double				   rows;
 
-	/* What Citus says of a distributed table is a constant. */
+	/* For a distributed table Citus always estimates the same number. */
 	if (table == NULL || table->distributed)
 		return -1;
 

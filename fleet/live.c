@@ -1,23 +1,23 @@
 /*-------------------------------------------------------------------------
  *
  * fleet/live.c
- *	  What rollouts ask of the fleet.
+ *	  How rollouts read the fleet.
  *
- * The table is read as its owner, the way foreign-key checks do: a client
- * that claims needs no right on it.  No row is locked.
+ * The table is read as its owner, as a foreign-key check does: a client that
+ * claims needs no right on it.  No row is locked.
  *
  * A workspace is live if it meets the condition live_when; if the condition
- * is NULL for it, it is not.  A row whose tier is NULL, which there can be
- * once the owner has dropped the column's NOT NULL, counts as no workspace.
+ * is NULL for it, it is not.  A row whose tier is NULL does not
+ * count as a workspace; such rows need the owner to drop the column's NOT NULL.
  * Partitions or children may have the same id; such rows count as one, except
  * where workspaces are only counted.
  *
- * A workspace is looked up by id through an index, without a statement, where
- * that finds the same (fleet/lookup.c).
+ * A workspace is looked up by id through an index, without a statement, if that
+ * finds the same (fleet/lookup.c).
  *
  * "read_only": true in functions that are STABLE.  They see what the running
- * query sees.  False in functions that write: they see what has been committed
- * by now, as a new statement would.
+ * query sees.  False in functions that write: they see what a new statement
+ * would see.
  *
  *-------------------------------------------------------------------------
  */
@@ -98,8 +98,8 @@ static Statement count_live = {
 
 /*
  * workspace_look
- *		The tier of a workspace, and whether it is live.  False: there is no
- *		such workspace.
+ *		The tier of a workspace, and whether it is live.  False: the workspace
+ *		does not exist.
  */
 bool
 workspace_look(const WorkspacesTable *table, Datum id, Tier *tier, bool *live, bool read_only)
@@ -144,7 +144,7 @@ compare_ids(const void *a, const void *b)
 	return memcmp(DatumGetUUIDP(*(const Datum *) a), DatumGetUUIDP(*(const Datum *) b), UUID_LEN);
 }
 
-/* The same through an index: in order of id, so that neighbours are read together. */
+/* workspaces_look() through an index: in order of id, so that neighbours are read together. */
 static List *
 look_up_all(Lookup *lookup, const Datum *ids, int count)
 {
@@ -168,8 +168,8 @@ look_up_all(Lookup *lookup, const Datum *ids, int count)
 
 /*
  * workspaces_look
- *		The same for all of these ids: a List of FleetRow *, one for each
- *		workspace that exists, in order of id.
+ *		The workspaces with these ids: a List of FleetRow *, one for each that
+ *		exists, in order of id.
  */
 List *
 workspaces_look(const WorkspacesTable *table, const Datum *ids, int count, bool read_only)
@@ -200,7 +200,7 @@ workspaces_look(const WorkspacesTable *table, const Datum *ids, int count, bool 
 	return workspaces;
 }
 
-/* The id that follows, byte by byte as ids are compared; false after the last. */
+/* The id that follows, byte by byte as ids are compared; false: it was the greatest. */
 static bool
 next_id(pg_uuid_t *id)
 {
@@ -217,8 +217,8 @@ next_id(pg_uuid_t *id)
  *		The first live workspaces of a tier from an id on, that id included: a
  *		List of FleetRow *, in order of id.
  *
- * Returns "count" rows, or FLEET_PAGE_MAX if that is less; fewer only if there
- * are no more.
+ * Returns "count" rows, at most FLEET_PAGE_MAX; fewer only if the fleet has no
+ * more.
  */
 List *
 fleet_page(const WorkspacesTable *table, Tier tier, const pg_uuid_t *from, int count, bool read_only)
@@ -227,7 +227,7 @@ fleet_page(const WorkspacesTable *table, Tier tier, const pg_uuid_t *from, int c
 	pg_uuid_t  position = *from;
 	List	  *page = NIL;
 
-	/* Once, but for rows that have the same id. */
+	/* More than one round only if rows have the same id. */
 	count = Min(count, FLEET_PAGE_MAX);
 	while (list_length(page) < count)
 	{
@@ -247,7 +247,7 @@ fleet_page(const WorkspacesTable *table, Tier tier, const pg_uuid_t *from, int c
 	return page;
 }
 
-/* fleet_canaries: how many live canaries there are; it counts to "at_most". */
+/* fleet_canaries: the number of live canaries, counted up to "at_most". */
 int64
 fleet_canaries(const WorkspacesTable *table, int64 at_most)
 {
@@ -259,7 +259,7 @@ fleet_canaries(const WorkspacesTable *table, int64 at_most)
 	return DatumGetInt64(counted.value);
 }
 
-/* fleet_counts: how many live workspaces each tier has. */
+/* fleet_counts: the number of live workspaces of each tier. */
 void
 fleet_counts(const WorkspacesTable *table, int64 counts[TIER_COUNT])
 {

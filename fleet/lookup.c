@@ -9,9 +9,9 @@
  * rows is an expression that is prepared once.
  *
  * A look-up must find what the statements of fleet/live.c find, with the same
- * rights.  They run as the table's owner, whom no row-level security applies to
- * there.  lookup_begin() returns NULL where more than an index scan is needed for
- * that; the caller then runs the statement:
+ * rights.  They run as the table's owner, without row-level security.
+ * lookup_begin() returns NULL if that needs more than an index scan; the caller
+ * then runs the statement:
  * - The table is partitioned, has children, is unlogged, is not a heap, or Citus
  *   keeps its rows elsewhere.
  * - No index can be used: it must be valid, unique, not deferrable, not partial,
@@ -94,7 +94,7 @@ static struct
 	Oid		relid;
 	Oid		owner;
 	Oid		index;
-	uint64	number; /* tells what came meanwhile: counts invalidations */
+	uint64	number; /* counts invalidations */
 	Lookup *lookup; /* NULL: a call uses it, or none was made */
 } known;
 
@@ -108,7 +108,7 @@ forget_known(void)
 static void
 relation_changed(Datum arg, Oid relid)
 {
-	/* While nothing is known it is not known either which relations matter. */
+	/* While nothing is known, any relation may matter. */
 	if (!OidIsValid(relid) || relid == known.relid || relid == known.index || known.way == WAY_UNKNOWN)
 		forget_known();
 }
@@ -162,7 +162,10 @@ is_ordinary(Relation rel)
 		!has_virtual_column(RelationGetDescr(rel)) && !is_distributed(RelationGetRelid(rel));
 }
 
-/* Does a scan of this index find each row of an id, and at most one that a snapshot shows? */
+/*
+ * Does a scan of this index find every row with an id, of which a snapshot
+ * shows one at most?
+ */
 static bool
 is_usable(Relation index_rel, AttrNumber id)
 {
@@ -205,7 +208,7 @@ has_default_privileges(Oid relid)
 	return result;
 }
 
-/* Prepare the look-up, as the owner; it hangs below the caller's memory. */
+/* Prepare the look-up, as the owner.  Its memory is a child of the caller's. */
 static Lookup *
 make_lookup(const WorkspacesTable *table, Relation rel, Oid index)
 {
@@ -219,7 +222,7 @@ make_lookup(const WorkspacesTable *table, Relation rel, Oid index)
 	lookup->owner = table->statement_table.owner;
 	lookup->default_privileges = has_default_privileges(table->relid);
 	lookup->tier = get_attnum(table->relid, TIER_COLUMN);
-	/* A copy of the row type, as that of the relation cache may go. */
+	/* A copy of the row type, as the relation cache may free its own. */
 	lookup->slot = MakeSingleTupleTableSlot(CreateTupleDescCopyConstr(RelationGetDescr(rel)), &TTSOpsBufferHeapTuple);
 	if (table->statement_table.live_when != NULL)
 	{
@@ -231,7 +234,10 @@ make_lookup(const WorkspacesTable *table, Relation rel, Oid index)
 	return lookup;
 }
 
-/* Find out how the table can be read, and prepare it. */
+/*
+ * Find out how the table can be read, and prepare it.  ACCESS SHARE is no new
+ * lock: the caller has locked the table.
+ */
 static void
 learn(const WorkspacesTable *table)
 {
@@ -268,9 +274,9 @@ learn(const WorkspacesTable *table)
 }
 
 /*
- * Take what was prepared; NULL: run the statement.  Until lookup_end() it hangs
- * below the caller's memory, which takes it along if the call fails: its slot
- * may then hold a page that is no longer pinned.
+ * Take what was prepared; NULL: run the statement.  Until lookup_end() its
+ * memory is a child of the caller's, so that an error frees it: its slot may
+ * then hold a page that is no longer pinned.
  */
 static Lookup *
 take(const WorkspacesTable *table)
@@ -290,7 +296,7 @@ take(const WorkspacesTable *table)
 	return lookup;
 }
 
-/* Put it back, unless it is out of date, or there is another one by now. */
+/* Put it back, unless it is out of date or another one was prepared meanwhile. */
 static void
 put(Lookup *lookup)
 {
@@ -310,8 +316,9 @@ put(Lookup *lookup)
  */
 
 /*
- * An index that was built over rows of which older versions did not belong into
- * it can be used by snapshots that do not show these.
+ * If rows had older versions that did not belong in an index when it was built,
+ * only snapshots that do not show these can use it.  The server's planner makes
+ * the same test.
  */
 static bool
 is_too_new(Relation index_rel)
@@ -337,8 +344,8 @@ open_index(Lookup *lookup)
  * lookup_begin
  *		Begin to look up workspaces; NULL: it takes a statement.
  *
- * "read_only" has the meaning that it has in fleet/live.c.  The caller has locked
- * the table.
+ * "read_only" is explained in fleet/live.c.  The caller has locked the table.
+ * The index is locked as a query locks it.
  */
 Lookup *
 lookup_begin(const WorkspacesTable *table, bool read_only)
@@ -387,8 +394,8 @@ is_live(Lookup *lookup)
 
 /*
  * lookup_find
- *		The tier of a workspace, and whether it is live.  False: there is no
- *		such workspace.
+ *		The tier of a workspace, and whether it is live.  False: the workspace
+ *		does not exist.
  */
 bool
 lookup_find(Lookup *lookup, const pg_uuid_t *id, Tier *tier, bool *live)
@@ -408,7 +415,7 @@ lookup_find(Lookup *lookup, const pg_uuid_t *id, Tier *tier, bool *live)
 	return !isnull;
 }
 
-/* lookup_end: no more are looked up. */
+/* lookup_end: end a look-up, and restore the caller's identity. */
 void
 lookup_end(Lookup *lookup)
 {

@@ -56,7 +56,7 @@ is_blank(char c)
 	return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
-/* ASCII only: what a locale would fold is no letter of a tier's name. */
+/* ASCII only: the names of tiers have no other letters. */
 static char
 fold(char c)
 {
@@ -112,13 +112,13 @@ edit_distance(const char *a, size_t alen, const char *b, size_t blen)
 
 /*
  * tier_near_miss
- *		The tier that a value which is no tier was probably meant to be, or
- *		NULL when it is not near any.
+ *		The tier that an invalid value was probably meant to be, or NULL if it
+ *		is not near any.
  *
- * Near is: the name in another case or with blanks around it, an
- * abbreviation of at least three letters, or at most three edits away
- * ("canery", "prodcution") and at most half as many as the value has
- * letters ("any" is three edits from "canary", and nothing like it).
+ * A value is near if it is the name in another case or with blanks around it,
+ * an abbreviation of at least three letters, or at most three edits away
+ * ("canery", "prodcution") and at most half as many as the value has letters
+ * ("any" is three edits from "canary", and nothing like it).
  */
 const char *
 tier_near_miss(const char *value, size_t length)

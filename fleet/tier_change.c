@@ -66,7 +66,8 @@ record(NullableDatum workspace, NullableDatum old_tier, NullableDatum new_tier, 
 
 /*
  * tier_change_insert
- *		Record what set_update_tier() has changed in a table whose trigger cannot.
+ *		Record a change that set_update_tier() has made in a distributed table,
+ *		where a trigger would run on the shards.
  */
 void
 tier_change_insert(NullableDatum workspace, Tier old_tier, Tier new_tier)
@@ -173,7 +174,7 @@ tier_in_row(HeapTupleHeader row, TupleDesc desc, TierColumn *column)
 	return value;
 }
 
-/* The same bytes? */
+/* Are they the same bytes? */
 static bool
 same_tier(Datum a, Datum b)
 {
@@ -260,7 +261,7 @@ update_tier_record_tier(PG_FUNCTION_ARGS)
 
 /*
  * The trigger that records changes of a tier.  Its condition is evaluated for
- * every row that is updated; the function is called for few.
+ * every row that is updated, its function called only if the tier changes.
  */
 #define TIER_CHANGE_TRIGGER "update_tier_changed"
 

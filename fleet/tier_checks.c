@@ -29,7 +29,8 @@
 
 /*
  * mark_constraint
- *		Mark a CHECK as valid, or as not valid, without a scan.
+ *		Mark a CHECK as valid, or as not valid, without a scan.  ROW EXCLUSIVE
+ *		on the catalog, as for every write.
  */
 void
 mark_constraint(Oid constraint, bool validated)
@@ -46,7 +47,11 @@ mark_constraint(Oid constraint, bool validated)
 	CommandCounterIncrement();
 }
 
-/* visit_checks: visit the CHECK constraints of a relation that involve update_tier. */
+/*
+ * visit_checks
+ *		Visit the CHECK constraints of a relation that involve update_tier.  ROW
+ *		EXCLUSIVE on the catalog: mark_checks() may write the same rows next.
+ */
 void
 visit_checks(Oid relid, CheckCallback callback, void *arg)
 {
@@ -111,7 +116,7 @@ collect_redundant(Relation catalog, HeapTuple tuple, AttrNumber tier_column, voi
 
 /*
  * Could the expression have another result under another collation?  Equality
- * of text does not.  Of other operators and functions we do not know.
+ * of text could not.  Any other operator or function could, as far as we know.
  */
 static bool
 depends_on_collation(Node *node, void *context)

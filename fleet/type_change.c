@@ -121,6 +121,9 @@ check_index_functions(Oid relid)
  *		Change the type of column update_tier without a scan: the caller knows
  *		that every value fits.  If a domain is given, it has no constraint
  *		meanwhile.
+ *
+ * ACCESS EXCLUSIVE on the children, as ALTER TABLE takes it: their CHECKs are
+ * changed before.
  */
 void
 change_type(Oid relid, const char *table, const char *type, Oid domain)

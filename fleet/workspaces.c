@@ -60,7 +60,7 @@ static Statement list_all[TIER_COUNT] = {
 	}
 };
 
-/* $1: at most so many rows, or NULL. */
+/* $1: the largest number of rows, or NULL. */
 static Statement list_first[TIER_COUNT] = {
 	[TIER_CANARY] = {
 		.text = IN_TIER("canary") " ORDER BY w.id LIMIT $1",
@@ -169,7 +169,8 @@ update_tier_workspaces_in_tier(PG_FUNCTION_ARGS)
 
 /*
  * workspaces_expected
- *		How many rows the planner expects of a tier's list; negative: unknown.
+ *		The number of rows that the planner expects of a tier's list; negative:
+ *		unknown.
  */
 double
 workspaces_expected(Tier tier, const WorkspacesTable *table)
@@ -188,9 +189,9 @@ static Statement count_tiers = {
 /*
  * update_tier.counts() returns table (tier update_tier, workspaces bigint)
  *
- * How many live workspaces each tier has: a row for each tier, in rollout
- * order, also for a tier without workspaces.
- * Errors: 55000 when no table is attached.
+ * The number of live workspaces of each tier: a row for each tier, in rollout
+ * order, also for a tier without workspaces.  Errors: 55000 when no table is
+ * attached.
  */
 Datum
 update_tier_counts(PG_FUNCTION_ARGS)
@@ -398,7 +399,10 @@ notice_if_last_canary(Datum workspace)
 	Statement			  *finder;
 	NullableDatum		   found;
 
-	/* A trigger of the table's owner may have changed what is attached. */
+	/*
+	 * A trigger of the table's owner may have changed what is attached.  On the
+	 * same table this lock is held already.
+	 */
 	table = workspaces_lock(RowExclusiveLock);
 	finder = canary_finder(table);
 	if (finder != NULL && !statement_fetch(finder, &table->statement_table, NULL, &found))

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * server/dynamic_sql.c
- *	  Statements that are made up at run time.
+ *	  Statements whose text is built at run time.
  *
  *-------------------------------------------------------------------------
  */
@@ -14,8 +14,9 @@
 
 /*
  * run_sql
- *		Run a statement that is made up at run time, and return its number of
- *		rows.  Names in it are quoted by the caller, who has connected to SPI.
+ *		Run a statement whose text is built at run time, and return its number
+ *		of rows.  The caller has quoted the names in it, and has connected to
+ *		SPI.
  */
 uint64
 run_sql(const char *fmt, ...)

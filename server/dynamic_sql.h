@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * server/dynamic_sql.h
- *	  Statements that are made up at run time.
+ *	  Statements whose text is built at run time.
  *
  *-------------------------------------------------------------------------
  */

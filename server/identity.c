@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * server/identity.c
- *	  Acting as another role, and the owners of things.
+ *	  Acting as another role, and the owners of objects.
  *
  *-------------------------------------------------------------------------
  */
@@ -37,13 +37,15 @@ become(Oid role, int flags)
 
 /*
  * become_table_owner
- *		Act as the owner of a table that somebody else attaches or detaches.
+ *		Act as the owner of a table that is attached or detached, perhaps by
+ *		another role.
  *
- * Code of the owner may run then: triggers, and functions in indexes and CHECKs,
- * also those that the planner folds into constants.  It must not run with the
- * rights of a superuser who creates the extension.  The server does the same
- * for REINDEX and REFRESH MATERIALIZED VIEW.  As in its foreign-key checks,
- * every row counts, also one that FORCE ROW LEVEL SECURITY hides from the owner.
+ * Code of the owner may run then: triggers, and functions in indexes and
+ * CHECKs, also those that the planner folds into constants.  It must not run
+ * with the rights of a superuser who creates the extension.  The server does
+ * the same for REINDEX and REFRESH MATERIALIZED VIEW.  As in its foreign-key
+ * checks, every row counts, also one that FORCE ROW LEVEL SECURITY hides from
+ * the owner.
  */
 Identity
 become_table_owner(Oid relid)
@@ -55,13 +57,14 @@ become_table_owner(Oid relid)
 
 /*
  * become_index_creator
- *		Act as the role that creates an index of a table that somebody attaches or
- *		detaches.
+ *		Act as the role that creates an index of a table that is attached or
+ *		detached.
  *
- * That is the caller, who may have the right to create in the schema while the
- * table's owner has not.  The index contains no user's code.  For a distributed
- * table it is the owner: Citus gives each role a connection of its own, so that
- * the caller would wait for what the owner has changed in this transaction.
+ * It is the caller: the caller may have the right to create in the schema when
+ * the table's owner has not.  The index contains no user's code.  For a
+ * distributed table it is the owner: Citus gives each role its own connection,
+ * so that the caller would wait for what the owner has changed in this
+ * transaction.
  */
 Identity
 become_index_creator(Oid relid)

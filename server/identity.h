@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * server/identity.h
- *	  Acting as another role, and the owners of things.
+ *	  Acting as another role, and the owners of objects.
  *
  *-------------------------------------------------------------------------
  */

@@ -3,9 +3,9 @@
  * server/index_scan.c
  *	  Building an index without the scan of its table.
  *
- * CREATE INDEX reads the whole table, also where it is certain that no row
- * belongs in the index.  Here the statement runs as ever, with its event triggers,
- * its locks, its log records and its statistics, and only the scan is left out:
+ * CREATE INDEX reads the whole table, even if it is certain that no row belongs
+ * in the index.  Here the statement runs as always, with its event triggers, its
+ * locks, its log records and its statistics, and only the scan is left out:
  * the index's access method asks the table's access method for the rows to index,
  * and a copy of heap's methods answers that there are none.
  *
@@ -14,7 +14,7 @@
  * object_access_hook, and then no code of a user runs before the scan.  If the
  * entry is built again nevertheless, as when this session has missed messages of
  * invalidation, it has heap's own methods again, and the index is built with a
- * scan.  So is it if the copy is asked to scan for another index.  After an error
+ * scan.  The same happens if the copy is asked to scan for another index.  After an error
  * the entry is built again, because the index's creation has changed the table.
  *
  *-------------------------------------------------------------------------
@@ -40,8 +40,8 @@ static object_access_hook_type next_hook;
 static TableAmRoutine		   heap_without_scan;
 
 /*
- * The number of rows that the scan has found becomes the table's in pg_class.
- * With a negative one the server leaves it as it is there.
+ * The server stores the number of rows that the scan has found in pg_class,
+ * unless it is negative.
  */
 #define ROWS_UNKNOWN (-1)
 
@@ -63,8 +63,8 @@ no_scan(Relation table, Relation index, IndexInfo *info, bool allow_sync, bool a
 }
 
 /*
- * The server has created a relation, and will call CommandCounterIncrement() if
- * it is an index.
+ * Is the relation that the server has just created an index?  Then its next
+ * step is CommandCounterIncrement(), so that we may call that, too.
  */
 static bool
 is_index(Oid relid)
@@ -83,8 +83,9 @@ prepare_build(Oid index_oid)
 	Relation table;
 
 	/*
-	 * Now, as that will build the table's relation cache entry again.  And from
-	 * here on the index is in the catalogs.
+	 * Now, and not after the change below: it makes the server build the
+	 * table's relation cache entry again.  From here on the catalogs show the
+	 * index.
 	 */
 	CommandCounterIncrement();
 	table = table_open(IndexGetRelation(index_oid, false), NoLock);
@@ -94,8 +95,8 @@ prepare_build(Oid index_oid)
 		table->rd_tableam = &heap_without_scan;
 
 		/*
-		 * Parallel workers would scan.  CREATE INDEX has a level of settings of its
-		 * own, with which this one ends.
+		 * Parallel workers would scan.  This setting ends with the statement:
+		 * CREATE INDEX has a level of settings of its own.
 		 */
 		(void) set_config_option("max_parallel_maintenance_workers", "0",
 								 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);

@@ -12,7 +12,8 @@
 
 /*
  * Is it certain that no row of the table belongs in the index, which has just
- * been created and is not built yet?  Rows that only an older snapshot sees count.
+ * been created and is not built yet?  Rows that only an older snapshot sees
+ * count, too.
  */
 typedef bool (*IndexIsEmpty)(Relation table, Oid index_oid);
 

@@ -43,7 +43,7 @@ static struct
 	bool   valid;
 	bool   is_worker;
 	Oid	   catalog;		  /* InvalidOid: no Citus here */
-	uint64 changes_heard; /* tells what came while we read */
+	uint64 changes_heard; /* counts invalidations */
 } node;
 
 static void
@@ -64,6 +64,9 @@ name_changed(Datum arg, int cacheid, uint32 hashvalue)
 /*
  * Does a catalog of Citus have a row whose column is ("is": true) or is not
  * (false) this value of four bytes?  False if the catalog or column is missing.
+ *
+ * ACCESS SHARE on the catalog, as for every read, so that it is not dropped
+ * meanwhile.
  */
 static bool
 has_row(Oid catalog, const char *column, Oid type, bool is, uint32 wanted)
@@ -127,7 +130,8 @@ node_is_worker(void)
 
 /*
  * is_distributed
- *		Does Citus keep the rows of this table elsewhere, or copies of them?
+ *		Does Citus keep the rows of this table, or copies of them, on other
+ *		nodes?
  */
 bool
 is_distributed(Oid relid)

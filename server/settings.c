@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * server/settings.c
- *	  The extension's settings, and those under which a text means one thing.
+ *	  The extension's settings, and settings under which a text has one meaning.
  *
  *-------------------------------------------------------------------------
  */

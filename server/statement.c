@@ -9,8 +9,8 @@
  * or its condition on live rows has changed, the plan is discarded and made
  * again.
  *
- * The server re-analyses the text of a kept plan whenever it sees fit, and
- * does so under the caller's search_path.  Statement texts are therefore
+ * The server may analyse the text of a kept plan again at any use, and does so
+ * under the caller's search_path.  Statement texts are therefore
  * fully qualified, operators included.  The condition on live rows cannot be
  * qualified: it is the deparsed form of what a user wrote.  So it is not part
  * of the text.  The text names it as a column, "$live", and a parser hook puts
@@ -234,8 +234,8 @@ kept_plan_release(KeptPlan *kept)
 
 /*
  * Run the statement, and return its number of rows: at most "max_rows", unless
- * that is 0.  They are in SPI_tuptable, unless there is a "dest", which gets
- * them.  The caller has connected to SPI.
+ * that is 0.  The rows go to "dest"; if that is NULL they are in SPI_tuptable.
+ * The caller has connected to SPI.
  */
 static uint64
 execute(Statement *statement, const StatementTable *table,
@@ -284,8 +284,8 @@ execute(Statement *statement, const StatementTable *table,
 
 /*
  * statement_run
- *		Run the statement and return its number of rows; with a DestReceiver
- *		the executor hands it each row as it comes.
+ *		Run the statement and return its number of rows.  The executor sends
+ *		each row to "dest", if that is not NULL.
  */
 uint64
 statement_run(Statement *statement, const StatementTable *table,
@@ -377,7 +377,7 @@ statement_fetch_all(Statement *statement, const StatementTable *table,
 
 /*
  * statement_rows
- *		How many rows the planner expects from the statement.
+ *		The number of rows that the planner expects from the statement.
  *
  * Reads the estimate of the generic plan, which later calls are likely to use;
  * runs nothing.

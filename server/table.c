@@ -3,12 +3,12 @@
  * server/table.c
  *	  Rows of the extension's own tables: found by key, inserted, updated.
  *
- * Rows are found through an index without SPI, for a tenth of its price: there
- * is no executor to start and to end.  Gates look for an installation for each
- * row of a query, and a report for three rows.  The rows are the extension's
- * own, so nobody's privileges are checked.
+ * Rows are found through an index without SPI, at a tenth of its cost: there is
+ * no executor to start and end.  A gate looks up an installation for each row of
+ * a query, and a report looks up three rows.  The rows are the extension's own,
+ * so no privileges are checked.
  *
- * They are written without SPI, too; see begin_writing().
+ * Rows are written without SPI, too; see needs_statement().
  *
  *-------------------------------------------------------------------------
  */
@@ -121,9 +121,10 @@ has_unknown_parts(const OwnTable *table, TupleDesc desc)
 }
 
 /*
- * Open the table until the transaction ends, as a query does.  Once the lock is
- * granted, the session has heard of the changes that were committed before: if the
- * table is still the one that is known then, it stays so.
+ * Open the table with ACCESS SHARE until the transaction ends, as a query does:
+ * so it is not dropped or rewritten meanwhile.  Once the lock is granted, the
+ * session has processed the invalidations of earlier commits: if the table is
+ * still the known one then, it stays so.
  */
 static Relation
 open_table(OwnTable *table)
@@ -173,8 +174,8 @@ index_of(TableIndex *index, Relation rel)
 
 /*
  * table_generation
- *		A number that stays the same while nothing has happened to the table
- *		that moves its rows; 0: not known.
+ *		A number that stays the same while nothing but updates can have moved
+ *		rows of the table; 0: unknown.
  */
 uint64
 table_generation(const OwnTable *table)
@@ -230,7 +231,7 @@ snapshot_for(Seen seen)
 	return RegisterSnapshot(GetTransactionSnapshot());
 }
 
-/* An index that is open, and rows of it are read. */
+/* A scan of an index. */
 typedef struct KeyScan
 {
 	TableIndex	   *index;
@@ -293,7 +294,7 @@ find(KeyScan *scan, const NullableDatum *keys)
 	index_rescan(scan->scan, scan->keys, scan->index->nkeys, NULL, 0);
 }
 
-/* The next of them, in the caller's memory; NULL: there is no more. */
+/* The next row, in the caller's memory, or NULL. */
 static TableRow *
 next_row(KeyScan *scan)
 {
@@ -318,8 +319,9 @@ close_scan(KeyScan *scan)
 
 /*
  * table_rows
- *		The rows of these keys, in the order of the index (backwards if it says
- *		descending), at most so many; a list of TableRow in the caller's memory.
+ *		The first "at_most" rows of these keys, or ALL_ROWS, in the order of the
+ *		index (backwards if it says descending); a list of TableRow in the
+ *		caller's memory.
  */
 List *
 table_rows(TableIndex *index, const NullableDatum *keys, Seen seen, int64 at_most)
@@ -341,8 +343,8 @@ table_rows(TableIndex *index, const NullableDatum *keys, Seen seen, int64 at_mos
 
 /*
  * table_row_of_each
- *		For each of many sets of keys, which stand one after the other, the first
- *		of its rows, or NULL: an array in the caller's memory.
+ *		For each of "count" sets of keys, one after the other in "keys", the
+ *		first of its rows, or NULL: an array in the caller's memory.
  */
 TableRow **
 table_row_of_each(TableIndex *index, const NullableDatum *keys, int count, Seen seen)
@@ -359,7 +361,7 @@ table_row_of_each(TableIndex *index, const NullableDatum *keys, int count, Seen 
 	return rows;
 }
 
-/* table_row: the first of the rows of these keys; NULL: there is none. */
+/* table_row: the first of the rows of these keys, or NULL. */
 TableRow *
 table_row(TableIndex *index, const NullableDatum *keys, Seen seen)
 {
@@ -374,12 +376,12 @@ table_row(TableIndex *index, const NullableDatum *keys, Seen seen)
 
 /*
  * table_row_at
- *		The row version at a place, found in the same table_generation(), as a
- *		new statement would see it; NULL if it is no longer the current one.
+ *		The row version at a place, which was noted in the same
+ *		table_generation(), as a new statement would see it; NULL if it is no
+ *		longer the current one.
  *
- * A caller that remembers where a row is does not have to pass all its older
- * versions, of which there is one for each report while others wait for the
- * package.
+ * A caller that remembers the place of a row need not read its older versions:
+ * there is one for each report while others wait for the package.
  */
 TableRow *
 table_row_at(OwnTable *table, const ItemPointerData *tid)
@@ -438,7 +440,7 @@ table_new_row(const OwnTable *table)
 	return row;
 }
 
-/* A table that is open for writing, and what its index entries take. */
+/* A table that is open for writing, and what is needed to write index entries. */
 typedef struct Writer
 {
 	OwnTable	   *table;
@@ -449,15 +451,15 @@ typedef struct Writer
 } Writer;
 
 /*
- * Rows are written as the server writes those of its catalogs: there is no
- * executor to start for each of them, which is nine tenths of the price of a
- * statement that changes one row.  So what the executor would see to is seen to
- * here: the columns that must not be NULL and the table's CHECK.  The domains of
- * the columns allow all that the code can write.
+ * Rows are written as the server writes rows of its catalogs, without an
+ * executor: to start and end it is nine tenths of the cost of a statement that
+ * changes one row.  So the executor's checks are made here: columns that must
+ * not be NULL, and the table's CHECK.  The domains of the columns allow all
+ * values that the code can write.
  *
- * Nobody else's code must be skipped, though, and no column that we do not know
- * lost: a table on which somebody has put a trigger or a rule is written to by a
- * statement, and so is one that has columns or a CHECK besides ours.
+ * But a user's code must not be skipped, and values of columns that we do not
+ * know must not be lost: a table with a trigger, a rule, or a column or CHECK
+ * that is not ours is written with statements.
  */
 static bool
 needs_statement(const Writer *writer)
@@ -465,6 +467,10 @@ needs_statement(const Writer *writer)
 	return writer->rel->trigdesc != NULL || writer->rel->rd_rules != NULL || writer->table->has_unknown_parts;
 }
 
+/*
+ * Open a table for writing: with ROW EXCLUSIVE until the transaction ends, as a
+ * statement that writes does.
+ */
 static Writer
 begin_writing(OwnTable *table)
 {
@@ -487,7 +493,7 @@ end_writing(Writer *writer)
 	}
 	table_close(writer->rel, NoLock);
 
-	/* What comes next is to see it. */
+	/* The next command must see the rows. */
 	CommandCounterIncrement();
 }
 
@@ -517,9 +523,9 @@ fill_slot(Writer *writer, const TableRow *row)
 }
 
 /*
- * Write the row's index entries: all of them, or, where the row is on the page of
- * its version before and none of the others changes, those of indexes that tell
- * only what is on a page.
+ * Write the row's index entries.  "summaries": only those of summarizing
+ * indexes such as BRIN, as the row stays on its page and no other index
+ * changes.
  */
 static void
 write_index_entries(Writer *writer, bool is_update, bool summaries)
@@ -689,8 +695,9 @@ table_update(OwnTable *table, TableRow *row)
 
 /*
  * table_lock_row
- *		Lock a row for the rest of the transaction.  False: it is no longer at its
- *		place; or, without "wait", another transaction has it locked.
+ *		Lock a row for the rest of the transaction, as a statement that deletes
+ *		it does.  False: it is no longer at its place; or, without "wait",
+ *		another transaction has it locked.
  */
 bool
 table_lock_row(OwnTable *table, const TableRow *row, bool wait)
@@ -706,7 +713,7 @@ table_lock_row(OwnTable *table, const TableRow *row, bool wait)
 	return result == TM_Ok;
 }
 
-/* table_delete: false: the row is no longer at its place. */
+/* table_delete: delete a row; false: it is no longer at its place. */
 bool
 table_delete(OwnTable *table, const TableRow *row)
 {
@@ -716,7 +723,7 @@ table_delete(OwnTable *table, const TableRow *row)
 	return statement_run(&table->remove, NULL, &arg, NULL) > 0;
 }
 
-/* sequence_next: the next number of a sequence of ours. */
+/* sequence_next: the next number of a sequence of the extension. */
 int64
 sequence_next(const char *sequence)
 {

@@ -74,12 +74,12 @@ typedef struct TableIndex
 	Oid relid; /* InvalidOid: look again */
 } TableIndex;
 
-/* Whose eyes a row is seen with. */
+/* Which version of a row is seen. */
 typedef enum Seen
 {
-	SEEN_BY_STATEMENT, /* as the running statement sees it: for gates */
+	SEEN_BY_STATEMENT, /* with the active snapshot: for gates, and under a package's lock */
 	SEEN_NOW,		   /* as a new statement of this transaction would see it */
-	SEEN_LATEST		   /* by now, whatever the transaction may see */
+	SEEN_LATEST		   /* the committed one, whatever the transaction's snapshot shows */
 } Seen;
 
 #define ALL_ROWS 0

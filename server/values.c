@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * server/values.c
- *	  Values on their way between SQL and C: datums, names, texts, intervals.
+ *	  Conversion of values between SQL and C: datums, names, texts, intervals.
  *
  *-------------------------------------------------------------------------
  */
@@ -16,7 +16,7 @@
 #include "server/values.h"
 
 /*
- * An index page has to hold three tuples of the unique index over package and
+ * A btree page must hold three entries of the unique index over package and
  * version.  Three times two names of this length fit, with their overhead.
  */
 #define NAME_MAX_BYTES 1024
@@ -24,7 +24,7 @@
 /* Bytes of a reason that an operator gives, or of a report's detail. */
 #define REASON_MAX_BYTES 1024
 
-/* text_value: NULL for NULL. */
+/* text_value: a text; NULL for NULL. */
 NullableDatum
 text_value(const char *value)
 {
@@ -56,7 +56,7 @@ bool_value(bool value)
 	return (NullableDatum){ .value = BoolGetDatum(value) };
 }
 
-/* moment_value: a moment beyond all timestamps is infinity. */
+/* moment_value: a timestamp; infinity for a moment that no timestamp can hold. */
 NullableDatum
 moment_value(TimestampTz value)
 {
@@ -65,7 +65,7 @@ moment_value(TimestampTz value)
 	return (NullableDatum){ .value = TimestampTzGetDatum(value) };
 }
 
-/* optional_text: NULL for NULL. */
+/* optional_text: a string; NULL for NULL. */
 char *
 optional_text(NullableDatum value)
 {
@@ -74,8 +74,8 @@ optional_text(NullableDatum value)
 
 /*
  * clipped
- *		A user's value as an error message quotes it: whole if short, else cut
- *		between two characters.
+ *		A user's value for an error message: cut between two characters if it
+ *		has more than QUOTED_VALUE_MAX bytes.
  */
 char *
 clipped(const char *value)
@@ -132,7 +132,7 @@ detail_argument(NullableDatum value)
 	return psprintf("%.*s...", pg_mbcliplen(detail, strlen(detail), REASON_MAX_BYTES), detail);
 }
 
-/* name_is_possible: can there be a package or version of this name? */
+/* name_is_possible: can a package or version have this name? */
 bool
 name_is_possible(const char *name)
 {
@@ -141,7 +141,7 @@ name_is_possible(const char *name)
 
 /*
  * name_argument
- *		A package or version.
+ *		The name of a package or version.
  *
  * Errors: 22004 for NULL, 22023 when empty or longer than NAME_MAX_BYTES.
  */
@@ -186,10 +186,7 @@ interval_microseconds(const Interval *interval)
 	return result;
 }
 
-/*
- * interval_from_microseconds
- *		The interval of so many microseconds: hours and less, no days or months.
- */
+/* interval_from_microseconds: an interval in hours and less, without days or months. */
 Interval *
 interval_from_microseconds(int64 microseconds)
 {
@@ -199,7 +196,11 @@ interval_from_microseconds(int64 microseconds)
 	return interval;
 }
 
-/* moment_after: so many microseconds later; DT_NOEND if no timestamp is that late. */
+/*
+ * moment_after
+ *		The moment so many microseconds later; DT_NOEND if no timestamp is that
+ *		late.
+ */
 TimestampTz
 moment_after(TimestampTz moment, int64 microseconds)
 {
@@ -230,7 +231,7 @@ id_argument(NullableDatum value, const char *argument)
 
 /*
  * needed_reason_argument
- *		The reason of something that is not done without one.
+ *		A reason that must be given.
  *
  * Errors: 22004 for NULL, 22023 when empty or too long.
  */

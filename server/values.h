@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * server/values.h
- *	  Values on their way between SQL and C: datums, names, texts, intervals.
+ *	  Conversion of values between SQL and C: datums, names, texts, intervals.
  *
  *-------------------------------------------------------------------------
  */
