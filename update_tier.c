@@ -36,9 +36,9 @@ _PG_init(void)
 /*
  * update_tier.is_valid(value text) returns boolean
  *
- * The domain's check.  Never raises an error, so that callers which ask
- * softly (pg_input_is_valid, COPY ... ON_ERROR) get their answer; reads
- * nothing but its argument.
+ * The domain's check.  Never raises an error, so that callers that catch errors
+ * softly (pg_input_is_valid, COPY ... ON_ERROR) get their answer.  Reads only
+ * its argument.
  */
 Datum
 update_tier_is_valid(PG_FUNCTION_ARGS)

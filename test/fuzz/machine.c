@@ -2,10 +2,10 @@
  *
  * test/fuzz/machine.c
  *	  libFuzzer target: sequences of steps in a world of the machine, longer
- *	  than a walk of all of them can be, with every invariant after each.
+ *	  than those of the walk, with every invariant checked after each step.
  *
- * The first two bytes make the policy, each byte after them chooses one of the
- * steps that are possible then.
+ * The first two bytes make the policy.  Each byte after them chooses one of the
+ * steps that are possible at that point.
  *
  *-------------------------------------------------------------------------
  */

@@ -3,8 +3,8 @@
  * test/fuzz/tier.c
  *	  libFuzzer target: any bytes for the validator and the hint.
  *
- * Beside what the sanitizers find, the answers are held against slow and
- * simple definitions of our own.
+ * Besides the checks of the sanitizers, the answers are compared with slow and
+ * simple definitions.
  *
  *-------------------------------------------------------------------------
  */
@@ -25,7 +25,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define LONGEST 64
 
-/* Edits from a to b by the definition, from the end: slow, and plain. */
+/* Edits from a to b, by the definition, from the end: slow and simple. */
 static int
 edits(const char *a, size_t alen, const char *b, size_t blen, int memo[LONGEST + 1][16])
 {
@@ -59,7 +59,7 @@ distance(const char *value, size_t length, const char *name)
 	return edits(value, length, name, strlen(name), memo);
 }
 
-/* What tier_near_miss() promises, word by word. */
+/* What the comment of tier_near_miss() promises, sentence by sentence. */
 static void
 check_near_miss(const char *value, size_t length, const char *answer)
 {
@@ -100,7 +100,7 @@ check_near_miss(const char *value, size_t length, const char *answer)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	/* A copy of just this size: reading beyond it is found. */
+	/* A copy of exactly this size, so that the sanitizer finds a read beyond it. */
 	char *value = malloc(size ? size : 1);
 	Tier  tier = TIER_COUNT;
 	bool  is_tier = false;

@@ -1,11 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * test/machine/cases.c
- *	  The design, case by case: a line for each sentence that can be tried.
+ *	  The design, case by case: a line for each sentence that can be tested.
  *
- * Each case is a story of a package "p" with the policy that it states, else
- * that of the default but for spans, which are short: a soak of 10, a lease of
- * 5, a retry delay of 2.  Workspaces 1 and 2 are canaries, 3 and 4 production.
+ * Each case is about a package "p".  Its policy is the default with short spans
+ * (a soak of 10, a lease of 5, a retry delay of 2), unless the case sets another.
+ * Workspaces 1 and 2 are canaries, 3 and 4 production.
  *
  *-------------------------------------------------------------------------
  */
@@ -41,7 +41,7 @@ violated(const World *at, Invariant invariant, const char *what)
 		} \
 	} while (0)
 
-/* The words of the stories. */
+/* The verbs of the cases. */
 
 static void
 begin(const char *what)
@@ -125,7 +125,7 @@ promoted(void)
 	return rollout ? (int) rollout->id : 0;
 }
 
-/* A version that has gone all the way. */
+/* Start a version, and take it to promoted. */
 static void
 ship(int v)
 {
@@ -135,7 +135,7 @@ ship(int v)
 	EXPECT(phase(v) == PHASE_PROMOTED);
 }
 
-/* What the machine says of a verb, and changes nothing if it refuses. */
+/* The machine's answer to a verb. */
 #define refuses(verb, v, ...) machine_##verb(&world.package, &world.versions[(v) -1], ##__VA_ARGS__)
 
 static const Tally *
@@ -337,7 +337,7 @@ phases(void)
 	EXPECT(phase(2) == PHASE_PROMOTED);
 }
 
-/* A version in each phase; none is promoted but where that is the phase. */
+/* Start a version and take it to a phase; no other version is promoted. */
 static void
 put_in(int v, Phase wanted_phase)
 {
@@ -368,7 +368,10 @@ put_in(int v, Phase wanted_phase)
 static void
 permitted(void)
 {
-	/* What the diagram says of each phase: promote with a reason, halt, resume, abort, retry. */
+	/*
+	 * What the design's diagram permits in each phase: promote with a reason,
+	 * halt, resume, abort, retry.
+	 */
 	static const struct
 	{
 		Phase	phase;
@@ -628,7 +631,7 @@ clocks(void)
 	wait_for(5);
 	EXPECT(phase(1) == PHASE_HALTED);
 	EXPECT(world.versions[0].promoted_at == NEVER);
-	/* And the lease that tipped it is named. */
+	/* The event names the lease whose failure caused the halt. */
 	EXPECT(world.events[world.package.event_count - 1].phase == PHASE_HALTED);
 	EXPECT(world.events[world.package.event_count - 1].lease == &world.leases[0]);
 	EXPECT(world.events[world.package.event_count - 1].tier == TIER_CANARY);
@@ -699,7 +702,7 @@ outcomes(void)
 	EXPECT(phase(1) == PHASE_PROMOTED && succeeds(2, 1) && succeeds(2, 2) && succeeds(2, 3));
 	EXPECT(tally(1, TIER_CANARY)->succeeded == 0 && tally(1, TIER_CANARY)->failed == 1);
 	EXPECT(phase(1) == PHASE_PROMOTED && promoted() == 1);
-	/* A failure stays counted, also of a workspace that has the newer version. */
+	/* A failure stays counted, even if the workspace now has the newer version. */
 	EXPECT(succeeds(2, 4) && tally(1, TIER_CANARY)->failed == 1);
 	EXPECT(abort_version(2) && promoted() == 1);
 	EXPECT(claim(1, 1) && failed(1) && phase(1) == PHASE_PROMOTED);
@@ -1170,7 +1173,7 @@ ramps(void)
 	}
 }
 
-/* A row that a restore or a statement by hand can bring. */
+/* A row as a restore or a statement of a user can insert it. */
 static Rollout
 some_rollout(Phase in)
 {

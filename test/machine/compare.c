@@ -4,17 +4,17 @@
  *	  Random sequences of every function of rollouts, in SQL and in the pure
  *	  machine, compared after every step: so that the two cannot drift apart.
  *
- * A world here is what the tables hold: two packages and that of all, four
- * versions of each, five workspaces.  A step is one statement.  The machine is
- * then driven to the same moment in the way of every caller: load the leases,
+ * A world here is what the tables hold: two packages and ALL_PACKAGES, four
+ * versions of each, five workspaces.  A step is one statement.  The machine then
+ * makes the same step at the same moment, as every caller does: load the leases,
  * settle, call one function, save.  The moments are those of the statement, now()
  * and the stamp that it left in the package's row.  What is compared: the result
- * or the SQLSTATE, every stored row, the events that the machine tells of, and
- * what the gates and the view "status" show.  Nothing here knows the SQL functions'
- * code: what they add to the machine is written anew.
+ * or the SQLSTATE, every stored row, the events of the machine, and what the gates
+ * and the view "status" show.  The code of the SQL functions is not used: what
+ * they add to the machine is written here a second time.
  *
- * Moments differ by hours, and time passes as the tests of SQL let it pass, by
- * moving all stored moments: so it does not matter how long a statement takes.
+ * Moments differ by hours, and time passes as in the tests of SQL, by moving all
+ * stored moments: so it does not matter how long a statement takes.
  *
  * Some steps run in one transaction, where now() stands still, and some of those
  * are rolled back.
@@ -35,10 +35,10 @@
 #include "rollout/machine.h"
 
 #define PACKAGES   2
-#define ALL		   PACKAGES /* the package that stands for all */
+#define ALL		   PACKAGES /* ALL_PACKAGES */
 #define VERSIONS   4
 #define WORKSPACES 5
-#define ATTEMPTS   60 /* that are known, the latest ones */
+#define ATTEMPTS   60 /* the latest ones are known */
 #define HOUR	   SECONDS(3600)
 #define LONG_AGO   INT64_MIN
 
@@ -63,7 +63,7 @@ static const char *const setting_names[SETTINGS] = { POLICY_SETTINGS(SETTING_NAM
 
 /* ---- the world ---- */
 
-/* Settings that are given, each as a number. */
+/* The settings that are given, each as a number. */
 typedef struct Settings
 {
 	bool	given[SETTINGS];
@@ -72,13 +72,13 @@ typedef struct Settings
 
 typedef struct Model
 {
-	bool		 stored; /* there is a row */
+	bool		 stored; /* has a row */
 	Package		 package;
 	Rollout		*order[VERSIONS];	 /* oldest first */
 	Rollout		 versions[VERSIONS]; /* with id 0: not started */
 	Installation installations[WORKSPACES];
 	bool		 has_row[WORKSPACES];
-	const char	*runs_unknown[WORKSPACES]; /* a version that nobody had started; or NULL */
+	const char	*runs_unknown[WORKSPACES]; /* a version that was never started, or NULL */
 	Moment		 frozen_until;			   /* by its own freeze */
 	Settings	 settings;
 	Moment		 first_expiry;
@@ -164,7 +164,7 @@ is_live(const World *in, int w)
 	return in->exists[w] && in->live[w];
 }
 
-/* The id of a workspace as fleet.sql makes it, and one that none has. */
+/* The ids of the workspaces, as fleet.sql makes them, and one that no workspace has. */
 static const uint8_t workspace_ids[WORKSPACES + 1][WORKSPACE_ID_BYTES] = {
 	{ [15] = 0x01 }, { [15] = 0x02 }, { [15] = 0x03 }, { [15] = 0x04 }, { [15] = 0x05 }, { [15] = 0x99 }
 };
@@ -192,7 +192,7 @@ rollout_of(Model *model, int v)
 	return v >= 0 && v < VERSIONS && model->versions[v].id != NO_ROLLOUT ? &model->versions[v] : NULL;
 }
 
-/* Time passes: what is stored lies further back. */
+/* Time passes: stored moments move into the past. */
 static Moment
 shifted(Moment moment, Span by)
 {
@@ -259,7 +259,7 @@ one_in(int n)
 }
 
 
-/* ---- the sequence, and what to say when the two differ ---- */
+/* ---- the sequence, and the message when the two differ ---- */
 
 static uint64_t seed;
 static int		sequence;
@@ -309,7 +309,7 @@ same_text(const char *what, const char *machine, const char *sql)
 		differ("%s: the machine says %s, SQL says %s", what, machine ? machine : "(null)", sql ? sql : "(null)");
 }
 
-/* What is compared, in words. */
+/* The name of what is compared. */
 __attribute__((format(printf, 1, 2))) static const char *
 of(const char *format, ...)
 {
@@ -556,7 +556,7 @@ read_uncounted(World *seen)
 	PQclear(result);
 }
 
-/* What the tables hold. */
+/* Read all tables. */
 static void
 read_world(World *seen)
 {
@@ -662,7 +662,7 @@ same_package(int p, const Model *machine, const Model *sql)
 	}
 }
 
-/* What SQL did not save, the machine must not have changed. */
+/* The machine must not have changed what SQL did not save. */
 static void
 same_but_for_the_stamp(int p, const Model *before, const Model *after)
 {
@@ -690,9 +690,9 @@ typedef struct Happened
 static Happened happened[EVENTS_AT_MOST];
 static int		happened_count;
 static int64_t	last_event;
-static Moment	events_kept_from = LONG_AGO; /* prune has deleted what was before */
+static Moment	events_kept_from = LONG_AGO; /* prune has deleted older events */
 
-/* The machine has room for what it will say happened. */
+/* Make room for the events of the machine. */
 static void
 make_room(Model *model)
 {
@@ -714,7 +714,7 @@ note_events(int p, Model *model)
 		if (happened_count == EVENTS_AT_MOST)
 			abort();
 		if (event->what == HAPPENED_FAILED)
-			continue; /* so is a report of a failure */
+			continue; /* not compared: a report of a failure logs the same kind */
 		happened[happened_count++] = (Happened){
 			.package = p,
 			.kind = event->what == HAPPENED_EXPIRED ? "expired" : phase_names[event->phase],
@@ -833,7 +833,7 @@ typedef struct Step
 	Call	 call;
 	int		 package;
 	int		 version;	/* VERSIONS: never started; -1: NULL */
-	int		 workspace; /* WORKSPACES: there is none */
+	int		 workspace; /* WORKSPACES: unknown */
 	bool	 has_reason;
 	int64_t	 token;
 	State	 outcome;
@@ -842,21 +842,21 @@ typedef struct Step
 	int		 candidates[WORKSPACES + 1];
 	int		 candidate_count; /* -1: NULL */
 	int		 hours;			  /* 0: infinity, or NULL */
-	Settings settings;		  /* those that change */
+	Settings settings;		  /* those that are set */
 	bool	 apply_to_running;
 	char	 statement[1200];
 } Step;
 
-/* May prune() be called in this sequence?  It takes events away that the audit asks for. */
+/* May prune() be called in this sequence?  It deletes events that the audit reads. */
 static bool may_prune;
 
-/* The package that the transaction under way is mostly about; -1: there is none. */
+/* The package that most calls of the current transaction are about; -1: no transaction. */
 static int favourite = -1;
 
 static Call
 some_call(void)
 {
-	/* In a transaction often what is seen at once by what comes after it. */
+	/* In a transaction, often calls whose effect the next call sees at once. */
 	static const Call together[] = { CALL_promote, CALL_promote, CALL_halt, CALL_abort, CALL_start, CALL_claim_batch, CALL_claim_batch };
 	int				  sum = 0;
 	int				  at;
@@ -864,7 +864,7 @@ some_call(void)
 	if (favourite >= 0 && one_in(2))
 		return together[below(7)];
 
-	/* Without a version there is not much to do. */
+	/* Most calls need a version. */
 	if (world.packages[0].package.count + world.packages[1].package.count < PACKAGES && one_in(2))
 		return CALL_start;
 	if (machine_running(&world.packages[0].package) == NULL && machine_running(&world.packages[1].package) == NULL && one_in(4))
@@ -879,13 +879,13 @@ some_call(void)
 			continue;
 		if (c == CALL_prune && !may_prune)
 			return CALL_later;
-		/* Nor without a token. */
+		/* A report needs a token. */
 		return c == CALL_report && world.attempt_count == 0 ? CALL_claim_batch : (Call) c;
 	}
 	abort();
 }
 
-/* Of an attempt that is current and not reported yet, more often than not. */
+/* A token, mostly of an attempt that is current and not reported yet. */
 static int64_t
 some_token(void)
 {
@@ -920,7 +920,7 @@ makes_sense(Call call, Phase phase)
 	}
 }
 
-/* One that was started, more often than not, and for which the call makes sense. */
+/* A version, mostly one that was started, and for which the call makes sense. */
 static int
 some_version(Call call, int p)
 {
@@ -936,7 +936,7 @@ some_version(Call call, int p)
 	return (int) (rollout - world.packages[p].versions);
 }
 
-/* One that is not there, or gone, comes back more often than not. */
+/* A workspace; mostly, one that is gone comes back. */
 static int
 some_workspace(Call call)
 {
@@ -1202,22 +1202,22 @@ write_step(Step *step)
 
 /* ---- the step, by the machine ---- */
 
-/* What SQL has said, and when. */
+/* The answer of SQL, and its moments. */
 typedef struct Said
 {
-	PGresult *result;	   /* NULL: it was refused */
-	char	  sqlstate[6]; /* empty: accepted */
+	PGresult *result;	   /* NULL: an error */
+	char	  sqlstate[6]; /* empty: no error */
 	int		  warnings;
 	Moment	  now;
 	Moment	  statement_began;
 } Said;
 
-static World before; /* the step */
-static World seen;	 /* after it, in SQL */
+static World before; /* before the step */
+static World seen;	 /* after the step, in SQL */
 
 /*
- * The moment to which SQL has settled a package: it is in the row, unless there
- * was nothing to save, and then it does not matter.
+ * Has SQL saved the package?  Then the row tells the moment to which it was
+ * settled.  If there was nothing to save, the moment does not matter.
  */
 static bool
 was_saved(int p)
@@ -1231,7 +1231,7 @@ clock_of(int p, const Said *said)
 	return was_saved(p) ? seen.packages[p].package.stamp : said->statement_began;
 }
 
-/* Load what may have expired, and settle. */
+/* Load the leases that may have expired, and settle. */
 static void
 settle(World *in, int p, Moment clock, int64_t asked_token, Moment asked_at)
 {
@@ -1260,7 +1260,7 @@ settle(World *in, int p, Moment clock, int64_t asked_token, Moment asked_at)
 	package->uncounted_count = 0;
 }
 
-/* The same for a step, of which the events are told. */
+/* The same for a step, whose events are compared. */
 static Model *
 settled(int p, const Said *said, int64_t asked_token)
 {
@@ -1303,7 +1303,7 @@ attempt_of(int64_t token)
 	return NULL;
 }
 
-/* The latest attempt at the workspace is not that any more. */
+/* The latest attempt at the workspace is replaced. */
 static void
 replace_attempt(int p, int w)
 {
@@ -1317,7 +1317,7 @@ static int	granted;
 static int	reported_apart;
 static bool last_was_apart;
 
-/* By the transaction that is under way. */
+/* By the current transaction. */
 static bool locked[PACKAGES + 1];
 
 static void
@@ -1386,8 +1386,8 @@ do_force(const Step *step, const Said *said)
 }
 
 /*
- * In which order workspaces come: canaries, then those that leave a version that
- * has ended for an older one, then production.  Of candidates, as they were given.
+ * The rank of a workspace in claim_batch(): canaries first, then rollbacks,
+ * then production.  Candidates have the order in which they were given.
  */
 static int
 rank_of(const Step *step, int w)
@@ -1413,7 +1413,10 @@ rank_of(const Step *step, int w)
 		2;
 }
 
-/* What is left over must not be due, or come later than all that was granted. */
+/*
+ * A workspace that was not claimed must not be due, or must rank after all that
+ * were claimed.
+ */
 static void
 check_left_over(const Step *step, const Said *said, bool all_wanted, int highest_rank, const bool *claimed)
 {
@@ -1466,7 +1469,7 @@ do_claim_batch(const Step *step, const Said *said)
 	return "";
 }
 
-/* Of a version that nobody has started, the name is kept. */
+/* For a version that was never started, the name is stored. */
 static void
 note_runs(Model *model, int w, const char *unknown)
 {
@@ -1485,9 +1488,9 @@ returns_phase(const Said *said, Model *model, int v)
 }
 
 /*
- * A report that can change no decision is written without the package, unless the
- * transaction has that locked.  It returns what the phase is if nothing has
- * happened by itself meanwhile.
+ * A report that can change no decision is written without the package's lock,
+ * unless the transaction holds that.  It returns the phase without the changes
+ * that happen without a call.
  */
 static bool
 was_reported_apart(const Step *step, const Said *said, const Attempt *attempt)
@@ -1612,7 +1615,7 @@ do_observe(const Step *step, const Said *said)
 		default:
 			break;
 	}
-	/* What was handed out before may still be reported on. */
+	/* The former attempt may still be reported on. */
 	if (had.token != 0 && installation->token != had.token)
 		attempt_of(had.token)->replaced_at = model->package.stamp;
 	note_events(step->package, model);
@@ -1774,7 +1777,7 @@ is_referred_to(const Model *model, int64_t rollout)
 	return false;
 }
 
-/* Of workspaces that are gone.  How many? */
+/* Forget the installations of workspaces that are not live.  Returns their number. */
 static int
 forget_gone(int p, Model *model, Moment limit)
 {
@@ -1794,7 +1797,11 @@ forget_gone(int p, Model *model, Moment limit)
 	return forgotten;
 }
 
-/* Superseded long ago, nobody's, not the way back, and not known to be bad. */
+/*
+ * Delete rollouts that were superseded before the limit, that no installation
+ * names, that are not the way back, and that are not known to be bad.  Returns
+ * their number.
+ */
 static int
 delete_superseded(Model *model, Moment limit, int *changed)
 {
@@ -1830,7 +1837,7 @@ do_prune(const Step *step, const Said *said)
 
 		if (!model->stored)
 			continue;
-		/* A package of which there is nothing to delete is not touched. */
+		/* A package with nothing to delete is not written. */
 		if (was_saved(p))
 			model = settled(p, said, 0);
 		else
@@ -1877,7 +1884,7 @@ do_workspace(const Step *step)
 	return "";
 }
 
-/* The SQLSTATE with which it is refused; empty: it is not. */
+/* The SQLSTATE of the step's error; empty: no error. */
 static const char *
 do_step(const Step *step, const Said *said)
 {
@@ -1937,7 +1944,7 @@ static const char *const answer_words[ANSWER_RAMPING + 1] = {
 	[ANSWER_HAS_NEWER] = "has version ",
 	[ANSWER_SPENT] = "attempts spent: ",
 	[ANSWER_FROZEN] = "frozen",
-	[ANSWER_RETRY_LATER] = "", /* the state, and then what is below */
+	[ANSWER_RETRY_LATER] = "", /* the state comes first, then the words below */
 	[ANSWER_NEEDS_CANARY] = "",
 	[ANSWER_SOAKING] = "",
 	[ANSWER_RAMPING] = "opens for this workspace at "
@@ -1951,7 +1958,7 @@ static const char *const answer_more_words[ANSWER_RAMPING + 1] = {
 	[ANSWER_SOAKING] = "soak"
 };
 
-/* Does explain say so? */
+/* Is explain's text the one for this answer? */
 static void
 check_words(const char *why, Model *model, const Rollout *rollout, Due due, const char *whose)
 {
@@ -2084,7 +2091,10 @@ check_status(World *settled_world, PGresult *result)
 	same_number("rollouts in status", settled_world->packages[0].package.count + settled_world->packages[1].package.count, count);
 }
 
-/* What a statement of ours shows is the machine's, settled to when it began. */
+/*
+ * A statement that reads must show what the machine says, settled to the start
+ * of the statement.
+ */
 static void
 check_shown(const char *statement, void (*check)(World *, PGresult *))
 {
@@ -2131,7 +2141,10 @@ prepare_all(void)
 
 /* ---- sequences ---- */
 
-/* Now and then with a search path full of shadows, of which none must be used. */
+/*
+ * Half of the statements run with a search path full of objects that shadow the
+ * server's: the extension must use none of them.
+ */
 static Said
 say(const Step *step, bool in_transaction)
 {
@@ -2172,7 +2185,10 @@ say(const Step *step, bool in_transaction)
 	return said;
 }
 
-/* What was saved is as the machine says; what was not, it has not changed. */
+/*
+ * What SQL saved must be what the machine says; what SQL did not save, the
+ * machine must not have changed.
+ */
 static void
 check_stored(void)
 {
@@ -2202,7 +2218,7 @@ check_stored(void)
 	}
 }
 
-/* What a step has locked until the transaction ends. */
+/* Note what a step has locked until the transaction ends. */
 static void
 note_locks(const Step *step)
 {
@@ -2242,7 +2258,7 @@ execute_formatted(const char *format, ...)
 	execute(statement);
 }
 
-/* Write down for the audit what rows do not show for long. */
+/* Write down for the audit what the tables do not keep. */
 static void
 note_for_audit(const Step *step, const Said *said)
 {
@@ -2298,7 +2314,7 @@ take_step(bool in_transaction)
 	read_world(&seen);
 	if (step.call == CALL_later)
 	{
-		/* It is no function of the extension: all is as before, and earlier. */
+		/* This is no function of the extension: nothing changes but the moments. */
 		shift_world(step.hours * HOUR);
 		copy_world(&before, &world);
 	}
@@ -2361,7 +2377,7 @@ take_transaction(void)
 static void
 check_audit(void)
 {
-	/* prune takes away what the audit asks for. */
+	/* prune deletes events that the audit reads. */
 	PGresult *result = query(may_prune ? "SELECT violation FROM audit(false)" : "SELECT violation FROM audit()");
 
 	if (PQntuples(result) > 0)
@@ -2374,7 +2390,7 @@ begin_sequence(uint64_t number)
 {
 	static const char policy[] = "SELECT update_tier.set_policy(soak => '2 hours', retry_delay => '1 hour', lease => '2 hours', max_failures => 1)";
 
-	/* Not the same numbers as another sequence, begun elsewhere. */
+	/* Other random numbers than in another sequence. */
 	chance = seed;
 	chance = next_number() ^ number;
 	chance = next_number();
@@ -2382,7 +2398,10 @@ begin_sequence(uint64_t number)
 	forget_statements();
 	may_prune = one_in(3);
 	execute("TRUNCATE update_tier.package, update_tier.rollout, update_tier.installation, update_tier.uncounted, update_tier.event, handed, reported");
-	/* The statements of a sequence can be run again by themselves: with the same tokens. */
+	/*
+	 * With the same tokens as in every other run, so that the statements of a
+	 * sequence can be run again by themselves.
+	 */
 	execute("SELECT setval('update_tier.installation_token', 1, false), setval('update_tier.rollout_id', 1, false),"
 			" setval('update_tier.rollout_ordinal', 1, false), setval('update_tier.package_id', 1, false)");
 	execute("DELETE FROM workspaces");

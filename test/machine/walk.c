@@ -4,10 +4,10 @@
  *	  Every sequence of steps in small worlds, to a depth, with every
  *	  invariant checked after every step.
  *
- * Breadth first, so that what is found is as short as it can be.  Two worlds
- * that no future can tell apart are one state, whose future is walked once:
- * moments count from now on, of what is long past only that it is, and of runs
- * only whether they are the present one.
+ * Breadth first, so that a violation is found with as few steps as possible.
+ * Two worlds that no future can tell apart are one state, whose future is walked
+ * once: moments are relative to now, those long ago are all the same, and of a
+ * run it only matters whether it is the current one.
  *
  * usage: walk [DEPTH]     (default: that of each world)
  *
@@ -60,7 +60,7 @@ typedef struct WalkState
 {
 	Packed	 packed;
 	uint32_t from; /* the state before */
-	Step	 step; /* and what happened there */
+	Step	 step; /* the step from there to here */
 } WalkState;
 
 static uint8_t
@@ -84,7 +84,8 @@ unpack_moment(const World *world, uint8_t byte)
 }
 
 /*
- * Of an ordinal only which rollouts are older, and whether it is one of theirs.
+ * Of an ordinal only the number of older rollouts matters, and whether it is
+ * the current one of a rollout.
  */
 static uint8_t
 pack_ordinal(const World *world, int64_t ordinal)
@@ -100,7 +101,7 @@ pack_ordinal(const World *world, int64_t ordinal)
 	return (uint8_t) (2 * older + 1);
 }
 
-/* What has moved on counts for a percentage alone. */
+/* Only a percentage makes use of tallies of workspaces that have moved on. */
 static bool
 has_percentage(const Rules *rules)
 {
@@ -242,7 +243,10 @@ unpack(World *world, const Rules *rules, const Packed *packed)
 #undef GET
 	world_relink(world);
 
-	/* What is counted and no workspace has was left behind. */
+	/*
+	 * The evidence that is counted, but that no workspace has, is of workspaces
+	 * that have left.
+	 */
 	for (int i = 0; i < world->package.count; i++)
 	{
 		const Rollout *r = world->order[i];
@@ -303,7 +307,7 @@ grow_table(void)
 	}
 }
 
-/* The state's number; *is_new says whether it was seen for the first time. */
+/* The state's number; *is_new: it was not seen before. */
 static uint32_t
 find_state(const Packed *packed, bool *is_new)
 {
@@ -389,7 +393,7 @@ walk(const Rules *rules, int depth)
 	{
 		uint32_t end = state_count;
 
-		/* Each layer anew: a state can be reached in more than one depth. */
+		/* Each layer by itself: a state can be reached at several depths. */
 		for (uint32_t n = layer; n < end; n++)
 		{
 			Step steps[MAX_STEPS];

@@ -3,9 +3,9 @@
  * test/machine/world.c
  *	  What can happen in a small world, and what must hold after it.
  *
- * The invariants are those of the design's table, by their names there.  They
- * are found here from the rows and from what has happened, not by asking the
- * machine whether it is right.
+ * The invariants are those of the design's table, with the same names.  They are
+ * checked against the rows and against what has happened: the machine is not
+ * asked whether it is right.
  *
  *-------------------------------------------------------------------------
  */
@@ -48,7 +48,7 @@ world_relink(World *world)
 	package->leases = world->leases;
 }
 
-/* world_copy: without what has happened. */
+/* world_copy: a copy without the events. */
 void
 world_copy(World *copy, const World *world)
 {
@@ -108,7 +108,10 @@ load_leases(World *world)
 	}
 }
 
-/* As a caller does: load what is not counted yet and what may have expired, and settle. */
+/*
+ * As a caller does: load the reports that are not counted yet and the leases
+ * that may have expired, and settle.
+ */
 void
 world_settle(World *world, Moment clock)
 {
@@ -176,7 +179,8 @@ is_acknowledged(const Rollout *rollout, const Installation *installation)
 
 /*
  * world_evidence
- *		What the workspaces that have a rollout say of it, a tally for each tier.
+ *		The evidence of the workspaces whose latest attempt is of the rollout, a
+ *		tally for each tier.
  */
 void
 world_evidence(const World *world, const Rollout *rollout, Tally *counted)
@@ -195,7 +199,7 @@ world_evidence(const World *world, const Rollout *rollout, Tally *counted)
 	}
 }
 
-/* More failures than tolerated, by the number and by the share of all that came of it? */
+/* Are there more failures than tolerated, by number and by share of all outcomes? */
 static bool
 fails_too_often(const World *world, const Rollout *rollout, const Tally *counted, Tier tier)
 {
@@ -208,7 +212,7 @@ fails_too_often(const World *world, const Rollout *rollout, const Tally *counted
 		100 * failures > rollout->policy.max_failure_percent * outcomes;
 }
 
-/* What must hold at any moment. */
+/* Check what must hold at any moment. */
 static void
 check_state(const World *world)
 {
@@ -246,7 +250,7 @@ check_state(const World *world)
 		{
 			const Tally *tally = &rollout->tally[tier];
 
-			/* A failure stays counted where it was, and a success as an outcome. */
+			/* Evidence of workspaces that have left stays counted. */
 			MUST(COUNTED, tally->succeeded == counted[tier].succeeded);
 			MUST(COUNTED, tally->moved_on == world->left_succeeded[v][tier]);
 			MUST(COUNTED, tally->failed == counted[tier].failed + world->left_failed[v][tier]);
@@ -259,8 +263,8 @@ check_state(const World *world)
 }
 
 /*
- * A workspace that has another version since the step, or nothing, has left its
- * evidence behind.
+ * Note the evidence that workspaces have left behind in the step: they have
+ * another version now, or none.
  */
 static void
 note_left(const World *before, World *world)
@@ -299,13 +303,13 @@ same_rollout(const Rollout *a, const Rollout *b)
 		memcmp(a->tally, b->tally, sizeof(a->tally)) == 0 && memcmp(&a->policy, &b->policy, sizeof(a->policy)) == 0;
 }
 
-/* What two states, one after the other, must have to do with each other. */
+/* Check what must hold between the states before and after a step. */
 static void
 check_step(const World *before, World *world, Step step)
 {
 	MUST(MONOTONE, world->package.stamp >= before->package.stamp);
 
-	/* More than one thing can happen by itself at one moment. */
+	/* Several changes can happen at one moment. */
 	for (int i = 0; i < world->package.event_count; i++)
 	{
 		const Event *event = &world->events[i];
@@ -323,7 +327,7 @@ check_step(const World *before, World *world, Step step)
 
 		if (is == NULL)
 			continue;
-		/* What has changed, the caller saves. */
+		/* The caller saves only what is marked as changed. */
 		MUST(AGREE, is->changed || (was != NULL && same_rollout(was, is)));
 		if (was != NULL && was->phase == PHASE_HALTED && is->phase != PHASE_HALTED)
 			MUST(LATCHED, ordered && (step.deed == DEED_RESUME || step.deed == DEED_RETRY || step.deed == DEED_ABORT));
@@ -334,7 +338,7 @@ check_step(const World *before, World *world, Step step)
 		if (is->phase == PHASE_PROMOTED && (was == NULL || was->phase != PHASE_PROMOTED) &&
 			!(ordered && (step.deed == DEED_PROMOTE || step.deed == DEED_PROMOTE_WITH_REASON)))
 		{
-			/* By the policy that it had when that happened. */
+			/* By the policy that it had at the promotion. */
 			const Rollout *then = was != NULL ? was : is;
 			const Policy  *policy = &then->policy;
 			Tally		   counted[TIER_COUNT];
@@ -361,7 +365,7 @@ check_step(const World *before, World *world, Step step)
 	}
 }
 
-/* A grant, by an applier or by an operator who forces it. */
+/* Check a grant: a claim, or one that an operator forces. */
 static void
 check_grant(const World *world, int v, int w, bool forced)
 {
@@ -375,7 +379,7 @@ check_grant(const World *world, int v, int w, bool forced)
 	MUST(ONE_LEASE, world->package.in_flight < rollout->policy.max_in_flight);
 	MUST(GATE, world->package.frozen_until <= world->package.stamp);
 	MUST(GATE, world->live[w]);
-	/* A search asks this before it reads what the workspace has. */
+	/* A search asks this before it reads the installation. */
 	MUST(AGREE, machine_is_open_to(&world->package, rollout, &workspace, world->clock));
 	MUST(AGREE, machine_is_open_to(&world->package, NULL, &workspace, world->clock));
 	if (world->tiers[w] == TIER_CANARY)
@@ -384,7 +388,7 @@ check_grant(const World *world, int v, int w, bool forced)
 	{
 		MUST(GATE, rollout->phase == PHASE_PROMOTED);
 		MUST(GATE, machine_opens_at(&world->package, rollout, &workspace) <= world->clock);
-		/* What is newer and promoted has not come to this workspace yet. */
+		/* No newer promoted version is open to this workspace yet. */
 		for (int i = 0; i < world->package.count; i++)
 		{
 			const Rollout *other = world->order[i];
@@ -418,7 +422,7 @@ same_rows(const World *a, const World *b)
 	return a->package.in_flight == b->package.in_flight && a->package.stamp == b->package.stamp;
 }
 
-/* Nothing depends on whether somebody looked, and saved what she saw, on the way. */
+/* The result does not depend on whether a caller settled and saved on the way. */
 static void
 check_agree(const World *world)
 {
@@ -436,7 +440,7 @@ check_agree(const World *world)
 	}
 }
 
-/* A report, with the package or without it: false, that is not possible. */
+/* Report with the package's lock, or apart from it.  False: that is not possible. */
 static bool
 report_later(World *world, Moment clock, int w, State outcome, bool apart)
 {
@@ -459,8 +463,8 @@ report_later(World *world, Moment clock, int w, State outcome, bool apart)
 }
 
 /*
- * Reports that do not take turns: it does not matter whether one is written with
- * the package or without it, when it is counted, and what has happened meanwhile.
+ * The result does not depend on whether a report is written with the package's
+ * lock or apart from it, when it is counted, and what happens meanwhile.
  */
 static void
 check_apart(const World *world, State outcome)
@@ -489,7 +493,7 @@ check_apart(const World *world, State outcome)
 	}
 }
 
-/* Nothing happens by itself before the machine says so, and then something does. */
+/* Nothing happens without a call before machine_next_moment(), and something happens then. */
 static void
 check_next_moment(const World *world)
 {
@@ -519,8 +523,8 @@ note_grant(World *world, int v, int w)
 }
 
 /*
- * Time passes, and every workspace that is due is claimed and succeeds.  The
- * world comes to rest.
+ * Let time pass, with every workspace that is due claimed and successful, so
+ * long that nothing changes any more.
  */
 static void
 be_well(World *world)
@@ -528,7 +532,7 @@ be_well(World *world)
 	world->package.frozen_until = 0;
 	for (int turn = 0; turn < 40; turn++)
 	{
-		/* So many turns are more than any soak of these worlds and any ramp. */
+		/* All turns together last longer than any soak and any ramp of these worlds. */
 		world->clock += 1 + world->rules->policy.ramp / 10;
 		world_settle(world, world->clock);
 		for (int w = 0; w < world->rules->workspaces; w++)
@@ -551,10 +555,9 @@ be_well(World *world)
 }
 
 /*
- * Why a workspace may stay where it is: its attempts are spent, which takes a
- * resume or a retry; or it was handed a newer version of which is not decided yet
- * what becomes of it, as that is halted, or started again, or superseded by one
- * that is on its way.
+ * May a workspace keep its version?  It may if its attempts are spent, until a
+ * resume or a retry; or if it was handed a newer version that is not decided
+ * yet: halted, started again, or superseded by one that is on its way.
  */
 static bool
 may_stay(const World *world, int w, const Rollout *target)
@@ -585,7 +588,10 @@ world_check_future(const World *now)
 	be_well(world);
 	check_state(world);
 
-	/* Canaries: the newest open to them.  Production: the promoted version. */
+	/*
+	 * The target of canaries is the newest version open to them, that of
+	 * production the promoted version.
+	 */
 	target[TIER_PRODUCTION] = newest_promoted(world);
 	target[TIER_CANARY] = target[TIER_PRODUCTION];
 	for (int i = 0; i < world->package.count; i++)
@@ -605,7 +611,7 @@ world_check_future(const World *now)
 			continue;
 		if (wanted != NULL && !may_stay(world, w, wanted))
 			MUST(ARRIVES, runs == wanted);
-		/* Where nothing at all is open there is nowhere to go. */
+		/* If no version is open, a workspace has to stay. */
 		if (runs != NULL && wanted != NULL && !may_stay(world, w, wanted))
 			MUST(LEAVES, runs->phase != PHASE_ABORTED);
 	}
@@ -620,10 +626,7 @@ has_rollout(const World *world, int version)
 	return rollout_of(world, version) != NULL;
 }
 
-/*
- * world_steps
- *		Everything that can happen now; returns how much.
- */
+/* world_steps: all steps that are possible now.  Returns their number. */
 int
 world_steps(const World *world, Step *steps)
 {
@@ -636,7 +639,7 @@ world_steps(const World *world, Step *steps)
 	{
 		if (!has_rollout(world, v))
 		{
-			/* The versions are alike: one at a time is new. */
+			/* The versions are alike, so start them in one order only. */
 			if (v == world->package.count)
 				MAY(DEED_START, v, -1);
 			continue;
@@ -691,7 +694,7 @@ world_steps(const World *world, Step *steps)
 	return count;
 }
 
-/* What a report says of what the workspace was last handed. */
+/* Note what a report changes of what the workspace was last handed. */
 static void
 note_report(World *world, int w, State outcome)
 {
@@ -703,7 +706,7 @@ note_report(World *world, int w, State outcome)
 		world->handed_at[w] = world->runs_at[w];
 		return;
 	}
-	/* It was handed out, after all. */
+	/* The attempt counts as handed out. */
 	world->handed[w] = (int) installation->rollout - 1;
 	world->handed_at[w] = world->granted_at[w];
 	if (outcome == STATE_SUCCEEDED || outcome == STATE_FAILED)
@@ -731,7 +734,7 @@ do_observe(World *world, int v, int w, State outcome)
 	if (refusal != ACCEPTED)
 		return false;
 	if (leased && world->installations[w].state != STATE_CLAIMED)
-		note_report(world, w, outcome); /* it was a report of its lease */
+		note_report(world, w, outcome); /* it was a report for its lease */
 	else
 		world->runs_at[w] = v < 0 ? 0 : rollout_of(world, v)->ordinal;
 	if (!leased)
@@ -742,7 +745,7 @@ do_observe(World *world, int v, int w, State outcome)
 	return true;
 }
 
-/* Do it; false: nothing has changed. */
+/* Do a step; false: nothing has changed. */
 static bool
 perform(World *world, Step step)
 {
@@ -833,10 +836,7 @@ perform(World *world, Step step)
 	return false;
 }
 
-/*
- * world_do
- *		One step, and every invariant after it; false: nothing has changed.
- */
+/* world_do: do a step, and check every invariant after it; false: nothing has changed. */
 bool
 world_do(World *world, Step step)
 {

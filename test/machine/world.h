@@ -17,7 +17,7 @@
 #define MAX_WORKSPACES 4
 #define MAX_EVENTS	   (2 * MAX_WORKSPACES + (PHASE_COUNT + 1) * (MAX_VERSIONS + MAX_WORKSPACES + 1))
 
-/* What a world is made of, and what of it can happen. */
+/* What a world contains, and which deeds it permits. */
 typedef struct Rules
 {
 	const char *name;
@@ -27,7 +27,7 @@ typedef struct Rules
 	Policy		policy;
 	Policy		other_policy; /* apply_to_running switches between the two */
 	bool		verbs;		  /* halt, resume, retry, promote, beside start and abort */
-	bool		fleet;		  /* flips of a tier, workspaces that go and come back */
+	bool		fleet;		  /* changes of a tier, workspaces that go and come back */
 	bool		by_hand;	  /* force, observe, forget, extend */
 	bool		incidents;	  /* freeze, thaw, apply_to_running */
 	int			depth;		  /* of the walk */
@@ -48,20 +48,20 @@ typedef struct World
 	int			 uncounted_count;
 	bool		 other_policy;
 
-	/* For the invariants, seen from outside and kept by the world alone. */
+	/* For the invariants: noted by the world, not by the machine. */
 	Moment	began_to_soak[MAX_VERSIONS];
 	int		handed[MAX_WORKSPACES];					  /* version, or -1 */
 	int64_t handed_at[MAX_WORKSPACES];				  /* its ordinal then */
-	int64_t granted_at[MAX_WORKSPACES];				  /* the ordinal of the latest attempt's version then */
-	int64_t runs_at[MAX_WORKSPACES];				  /* the ordinal of what it runs, when it came there */
-	int		left_succeeded[MAX_VERSIONS][TIER_COUNT]; /* in this run, by workspaces that have another version now */
+	int64_t granted_at[MAX_WORKSPACES];				  /* the same for the latest attempt */
+	int64_t runs_at[MAX_WORKSPACES];				  /* the ordinal of what it runs, when it was handed out */
+	int		left_succeeded[MAX_VERSIONS][TIER_COUNT]; /* successes, in this run, of workspaces that have left */
 	int		left_failed[MAX_VERSIONS][TIER_COUNT];
 	int		left_acknowledged[MAX_VERSIONS][TIER_COUNT]; /* of those that failed */
 
-	Event events[MAX_EVENTS]; /* last: a copy goes without */
+	Event events[MAX_EVENTS]; /* the last member: a copy leaves it out */
 } World;
 
-/* One thing that happens. */
+/* What a step does. */
 typedef enum Deed
 {
 	DEED_TICK,
@@ -120,7 +120,7 @@ typedef enum Invariant
 extern const char *const invariant_names[INVARIANT_COUNT];
 extern uint64_t			 invariants_checked[INVARIANT_COUNT];
 
-/* Called with what was violated; must not return. */
+/* Called when an invariant is violated; must not return. */
 extern void violated(const World *world, Invariant invariant, const char *what);
 
 extern void		   world_make(World *world, const Rules *rules);
