@@ -418,6 +418,8 @@ workspaces_lock(LOCKMODE mode)
 /*
  * workspaces_if_attached
  *		The same, but NULL when no table is attached.
+ *
+ * Errors: 55000 when the attached table is gone or no longer fit.
  */
 const WorkspacesTable *
 workspaces_if_attached(LOCKMODE mode)

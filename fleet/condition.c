@@ -292,6 +292,10 @@ condition_transform(ParseState *pstate, const char *condition)
 	return expr;
 }
 
+/*
+ * The caller has locked the relation; the lock mode here is only a note in the
+ * range table entry.
+ */
 static ParseState *
 parse_state_for(Relation rel)
 {

@@ -101,6 +101,8 @@ collect_enum_check(Relation catalog, HeapTuple tuple, AttrNumber tier_column, vo
  * check_enum_dependents
  *		Refuse to convert an enum to text if indexes or CHECKs need the enum.
  *		CHECKs that are "droppable" by name do not count.
+ *
+ * ACCESS SHARE on each index, as its definition is read.
  */
 void
 check_enum_dependents(Oid relid, List *droppable)

@@ -22,7 +22,8 @@ PG_FUNCTION_INFO_V1(update_tier_list_support);
 
 /*
  * The number of rows that a call of one of the three list functions will
- * return; negative: unknown.
+ * return; negative: unknown.  ACCESS SHARE on the attached table, as for
+ * planning any query on it.
  */
 static double
 estimate_list(SupportRequestRows *request)

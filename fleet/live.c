@@ -53,9 +53,9 @@ static Statement look_at_one[] = { LOOK_AT_ONE(false), LOOK_AT_ONE(true) };
 static Statement look_at_some[] = { LOOK_AT_SOME(false), LOOK_AT_SOME(true) };
 
 /*
- * The tier stands in the text as a literal, so that every plan can use the
- * canaries' partial index.  So does the size of the page, so that the planner
- * knows it: a small one for a usual call, a large one for a search.
+ * The tier is a literal in the text, so that every plan can use the canaries'
+ * partial index.  So is the size of the page, so that the planner knows it: a
+ * small one for a usual call, a large one for a search.
  */
 #define SMALL_PAGE		50
 #define SMALL_PAGE_TEXT "50"

@@ -177,6 +177,10 @@ is_usable(Relation index_rel, AttrNumber id)
 		index_rel->rd_opfamily[0] == lookup_type_cache(UUIDOID, TYPECACHE_BTREE_OPFAMILY)->btree_opf;
 }
 
+/*
+ * An index that can be used, or InvalidOid.  ACCESS SHARE on each index until the
+ * transaction ends, as the planner takes it.
+ */
 static Oid
 usable_index(Relation rel)
 {

@@ -87,6 +87,8 @@ calls_users_function(Node *node, void *context)
 /*
  * A change of the column's type builds its indexes again.  That must not call a
  * user's functions while the domain has no constraint.
+ *
+ * ACCESS SHARE on each index, as its definition is read.
  */
 static void
 check_index_functions(Oid relid)

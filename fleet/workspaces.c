@@ -231,7 +231,7 @@ static Statement read_tier = {
 	.read_only = true,
 };
 
-/* The same for a function that writes: sees what has been committed by now. */
+/* The same for a function that writes: sees what a new statement would see. */
 static Statement reread_tier = {
 	.text = TIER_OF_ONE,
 	.nargs = 1,

@@ -624,7 +624,7 @@ look_at(const List *workspaces, bool read_only)
 		ids[i] = UUIDPGetDatum(&gone->id);
 		result = lappend(result, gone);
 	}
-	/* is_live() takes the first match: rows that were found stand before the others. */
+	/* is_live() takes the first match: rows that were found are before the others. */
 	return table == NULL ? result : list_concat(workspaces_look(table, ids, count, read_only), result);
 }
 

@@ -257,6 +257,7 @@ index_column(Relation index_rel, AttrNumber attnum)
 	return (AttrNumber) (i + 1);
 }
 
+/* Open the table and its index, with the locks that a query takes. */
 static KeyScan *
 open_scan(TableIndex *index, Seen seen)
 {

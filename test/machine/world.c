@@ -334,7 +334,7 @@ check_step(const World *before, World *world, Step step)
 		if (step.deed == DEED_RESUME && ordered && was->phase == PHASE_HALTED)
 			MUST(LATCHED, is->phase != PHASE_PROMOTED);
 
-		/* A promotion that nobody ordered. */
+		/* A promotion that no operator ordered. */
 		if (is->phase == PHASE_PROMOTED && (was == NULL || was->phase != PHASE_PROMOTED) &&
 			!(ordered && (step.deed == DEED_PROMOTE || step.deed == DEED_PROMOTE_WITH_REASON)))
 		{

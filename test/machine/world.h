@@ -26,7 +26,7 @@ typedef struct Rules
 	int			workspaces;
 	Policy		policy;
 	Policy		other_policy; /* apply_to_running switches between the two */
-	bool		verbs;		  /* halt, resume, retry, promote, beside start and abort */
+	bool		verbs;		  /* halt, resume, retry, promote, besides start and abort */
 	bool		fleet;		  /* changes of a tier, workspaces that go and come back */
 	bool		by_hand;	  /* force, observe, forget, extend */
 	bool		incidents;	  /* freeze, thaw, apply_to_running */
