@@ -335,7 +335,7 @@ keep_sweep(LoadedPackage *loaded, LoadedRollout *target, const Search *search)
 
 /*
  * update_tier.claim_batch(package, version, max_claims, candidates)
- * 		returns table (workspace uuid, version text, tier update_tier, attempt integer, token bigint)
+ *		returns table (workspace uuid, version text, tier update_tier, attempt integer, token bigint)
  *
  * Leases up to max_claims due workspaces: canaries first, then rollbacks, then
  * production; or, of the candidates, those that are due, in their order.

@@ -187,7 +187,7 @@ take_gate(const char *package, OpenGate *taken)
 	MemoryContextSwitchTo(caller_context);
 }
 
-/* Put the gate into its place; or free it, if the snapshot has changed since it was taken. */
+/* Put the gate into its place; or free it, if all entries were forgotten since it was taken. */
 static void
 put_gate(OpenGate *taken)
 {

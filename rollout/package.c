@@ -226,7 +226,7 @@ package_argument(NullableDatum value)
 	return name;
 }
 
-/* refuse_workspace: p0002, for a workspace that is unknown or not live. */
+/* refuse_workspace: P0002, for a workspace that is unknown or not live. */
 void
 refuse_workspace(Datum id)
 {
@@ -812,7 +812,7 @@ package_lock_for(const char *name, const char *command, OfAll of_all,
 	return loaded;
 }
 
-/* package_lock: the same, for a caller that ends or replaces no attempt by itself. */
+/* package_lock: the same, for a caller that ends no claimed attempt. */
 LoadedPackage *
 package_lock(const char *name, const char *command, OfAll of_all)
 {
@@ -1120,8 +1120,8 @@ save_installations(LoadedPackage *loaded)
 }
 
 /*
- * When the next lease expires.  Among the loaded leases, which had expired, the
- * caller may have extended one, perhaps to a moment that has passed, too.
+ * When the next lease expires.  A loaded lease had expired, but the caller may
+ * have extended it: its new end counts, too, even if that has passed.
  */
 static TimestampTz
 next_expiry(const LoadedPackage *loaded)

@@ -142,7 +142,7 @@ try_to_take(const char *name, LOCKMODE mode)
  *
  * It never waits for one lock while it holds the other.  Other transactions may
  * take the two in either order, as when an operator halts a version and then
- * freezes all packages, or freezes first: waiting would be a deadlock.
+ * freezes all packages, or freezes first: waiting could be a deadlock.
  *
  * Errors: 40001 if the snapshot of the transaction is older than a change of
  * one of the two.

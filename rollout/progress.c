@@ -63,7 +63,7 @@ subtract_settled(const LoadedPackage *loaded, const LoadedRollout *rollout, cons
 
 /*
  * update_tier.progress(package, version)
- * 		returns table (tier, workspaces, succeeded, failed, in_flight, remaining)
+ *		returns table (tier, workspaces, succeeded, failed, in_flight, remaining)
  *
  * A row for each tier.  Counts the live workspaces of the fleet.
  *

@@ -28,8 +28,7 @@ PG_FUNCTION_INFO_V1(update_tier_prune);
 
 /*
  * Add to a list the ids of a page's installations that have not changed since
- * the limit and whose workspaces are not live.  The list and the ids are in
- * "context".
+ * the limit and whose workspaces are not live.  The list is in "context".
  */
 static List *
 add_gone(List *gone, MemoryContext context, const WorkspacesTable *table, const List *page, TimestampTz limit)
