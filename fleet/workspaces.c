@@ -190,8 +190,8 @@ static Statement count_tiers = {
  * update_tier.counts() returns table (tier update_tier, workspaces bigint)
  *
  * The number of live workspaces of each tier: a row for each tier, in rollout
- * order, also for a tier without workspaces.  Errors: 55000 when no table is
- * attached.
+ * order, also for a tier without workspaces.
+ * Errors: 55000 when no table is attached.
  */
 Datum
 update_tier_counts(PG_FUNCTION_ARGS)

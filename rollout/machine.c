@@ -748,8 +748,8 @@ machine_is_frozen(const Package *package)
  *		[0, 2^32): pure, stable, and in another order for each version, so that
  *		the same customers are not always first.
  *
- * FNV-1a over the three.  Then half of the last step of MurmurHash3 mixes the
- * bits.
+ * FNV-1a over the three, whose bits are then mixed by the first half of
+ * MurmurHash3's finalizer.
  */
 uint32_t
 machine_ramp_share(const char *package, const char *version, const uint8_t *workspace)
@@ -1325,9 +1325,9 @@ machine_report(Package *package, Installation *installation, State outcome, bool
 /*
  * machine_report_apart
  *		A report that can change no decision changes its installation alone, so
- *		that reports do not wait for one another.  machine_settle()
- *		counts "uncounted" later.  Returns false, and changes nothing, if the report
- *		can change a decision or the lease had ended at "asked_at": then call
+ *		that reports do not wait for one another.  machine_settle() counts
+ *		"uncounted" later.  Returns false, and changes nothing, if the report can
+ *		change a decision or the lease had ended at "asked_at": then call
  *		machine_report().
  *
  * Once a version is promoted, a success decides nothing, nor does an outcome
