@@ -6,6 +6,7 @@ OBJS = \
 	server/dynamic_sql.o \
 	server/identity.o \
 	server/index_scan.o \
+	server/invalidation.o \
 	server/node.o \
 	server/settings.o \
 	server/statement.o \

@@ -35,6 +35,7 @@
 #include "server/compat.h"
 #include "server/dynamic_sql.h"
 #include "server/identity.h"
+#include "server/invalidation.h"
 #include "server/node.h"
 #include "server/settings.h"
 #include "server/values.h"
@@ -62,7 +63,7 @@ static uint64 changes_heard = 0;
  * invalidation, too, see update_tier_attached_changed.
  */
 static void
-relation_changed(Datum arg, Oid relid)
+relation_changed(Oid relid)
 {
 	changes_heard++;
 	if (relid == InvalidOid ||
@@ -186,7 +187,7 @@ register_callbacks(void)
 
 	if (registered)
 		return;
-	CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
+	on_relation_change(relation_changed);
 	CacheRegisterSyscacheCallback(NAMESPACEOID, schema_changed, (Datum) 0);
 	registered = true;
 }

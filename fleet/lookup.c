@@ -54,6 +54,7 @@
 #include "fleet/tier_domain.h"
 #include "server/compat.h"
 #include "server/identity.h"
+#include "server/invalidation.h"
 #include "server/node.h"
 
 /* Only one call at a time uses it: see take(). */
@@ -106,7 +107,7 @@ forget_known(void)
 }
 
 static void
-relation_changed(Datum arg, Oid relid)
+relation_changed(Oid relid)
 {
 	/* While nothing is known, any relation may matter. */
 	if (!OidIsValid(relid) || relid == known.relid || relid == known.index || known.way == WAY_UNKNOWN)
@@ -127,7 +128,7 @@ register_callbacks(void)
 
 	if (registered)
 		return;
-	CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
+	on_relation_change(relation_changed);
 	CacheRegisterSyscacheCallback(NAMESPACEOID, rights_changed, (Datum) 0);
 	CacheRegisterSyscacheCallback(PROCOID, rights_changed, (Datum) 0);
 	CacheRegisterSyscacheCallback(AUTHOID, rights_changed, (Datum) 0);

@@ -25,6 +25,7 @@
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
+#include "server/invalidation.h"
 #include "server/node.h"
 
 #define CITUS_LOCAL_GROUP		"pg_dist_local_group"
@@ -47,7 +48,7 @@ static struct
 } node;
 
 static void
-relation_changed(Datum arg, Oid relid)
+relation_changed(Oid relid)
 {
 	node.changes_heard++;
 	if (!OidIsValid(relid) || relid == node.catalog)
@@ -114,7 +115,7 @@ node_is_worker(void)
 
 	if (!callbacks_registered)
 	{
-		CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
+		on_relation_change(relation_changed);
 		CacheRegisterSyscacheCallback(RELNAMENSP, name_changed, (Datum) 0);
 		callbacks_registered = true;
 	}

@@ -28,7 +28,6 @@
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
-#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -36,6 +35,7 @@
 
 #include "server/compat.h"
 #include "server/identity.h"
+#include "server/invalidation.h"
 #include "server/table.h"
 #include "server/values.h"
 
@@ -53,7 +53,7 @@ static List *known_tables = NIL;
 static List *known_indexes = NIL;
 
 static void
-relation_changed(Datum arg, Oid relid)
+relation_changed(Oid relid)
 {
 	ListCell *lc;
 
@@ -83,7 +83,7 @@ remember(List **known, void *entry)
 	if (list_member_ptr(*known, entry))
 		return;
 	if (!callback_registered)
-		CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
+		on_relation_change(relation_changed);
 	callback_registered = true;
 	caller_context = MemoryContextSwitchTo(TopMemoryContext);
 	*known = lappend(*known, entry);
