@@ -80,12 +80,15 @@ make_plain(Oid relid, const AttachedRow *old)
 Datum
 update_tier_detach(PG_FUNCTION_ARGS)
 {
-	Oid			attached_oid = attached_table_oid();
-	AttachedRow old = attached_row(attached_oid);
-	bool		exists = OidIsValid(old.relid) && qualified_name(old.relid) != NULL;
+	Oid			attached_oid;
+	AttachedRow old;
+	bool		exists;
 
 	require_own_tables(fcinfo);
 	PreventCommandIfReadOnly("update_tier.detach()");
+	attached_oid = attached_table_oid();
+	old = attached_row(attached_oid);
+	exists = OidIsValid(old.relid) && qualified_name(old.relid) != NULL;
 
 	/*
 	 * As in attach(): check rights before any lock, so that a role without

@@ -224,8 +224,8 @@ with_reason(const char *what, const char *reason)
 	return reason ? psprintf("%s: %s", what, reason) : pstrdup(what);
 }
 
-/* frozen_text: that a package is frozen, until when, and why. */
-char *
+/* That a package is frozen, until when, and why. */
+static char *
 frozen_text(const LoadedPackage *loaded)
 {
 	TimestampTz until = loaded->package.frozen_until;

@@ -12,7 +12,6 @@
 #include "rollout/package.h"
 
 extern char *moment_text(TimestampTz moment);
-extern char *frozen_text(const LoadedPackage *loaded);
 extern char *waits_for_text(LoadedPackage *loaded, const LoadedRollout *rollout);
 
 #endif /* ROLLOUT_GATE_H */

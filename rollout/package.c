@@ -183,8 +183,8 @@ package_ended_since(LoadedPackage *loaded, int64 ordinal)
 	return result;
 }
 
-/* refuse_unknown_version: P0002. */
-void
+/* Errors: P0002. */
+pg_noreturn static void
 refuse_unknown_version(const char *package, const char *version)
 {
 	ereport(ERROR,

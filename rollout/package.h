@@ -109,6 +109,5 @@ extern Datum					 phase_text(const LoadedPackage *loaded, const LoadedRollout *r
 pg_noreturn extern void			 refuse_workspace(Datum id);
 pg_noreturn extern void			 refuse_leased(const LoadedPackage *loaded, const LoadedInstallation *installation,
 											   const char *what);
-pg_noreturn extern void			 refuse_unknown_version(const char *package, const char *version);
 
 #endif /* ROLLOUT_PACKAGE_H */

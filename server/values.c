@@ -197,23 +197,6 @@ interval_from_microseconds(int64 microseconds)
 }
 
 /*
- * moment_after
- *		The moment so many microseconds later; DT_NOEND if no timestamp is that
- *		late.
- */
-TimestampTz
-moment_after(TimestampTz moment, int64 microseconds)
-{
-	TimestampTz result;
-
-	if (TIMESTAMP_NOT_FINITE(moment) ||
-		pg_add_s64_overflow(moment, microseconds, &result) ||
-		!IS_VALID_TIMESTAMP(result))
-		return DT_NOEND;
-	return result;
-}
-
-/*
  * id_argument
  *		The id of a workspace.
  *

@@ -34,8 +34,7 @@ extern char *reason_argument(NullableDatum value);
 extern char *needed_reason_argument(NullableDatum value);
 extern char *detail_argument(NullableDatum value);
 
-extern int64	   interval_microseconds(const Interval *interval);
-extern Interval	  *interval_from_microseconds(int64 microseconds);
-extern TimestampTz moment_after(TimestampTz moment, int64 microseconds);
+extern int64	 interval_microseconds(const Interval *interval);
+extern Interval *interval_from_microseconds(int64 microseconds);
 
 #endif
