@@ -99,11 +99,15 @@ typedef struct Findings
 	bool		has_trigger; /* the trigger that records changes of a tier */
 } Findings;
 
-/* A database has one workspaces table at most. */
+/*
+ * A database has one workspaces table at most.  A shard that Citus has made of
+ * the attached table stands for the table.
+ */
 static void
 check_no_other_table(Oid relid, const AttachedRow *old)
 {
-	if (OidIsValid(old->relid) && old->relid != relid && qualified_name(old->relid) != NULL)
+	if (OidIsValid(old->relid) && old->relid != relid && qualified_name(old->relid) != NULL &&
+		table_of_shard(old->relid) != relid)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("cannot attach \"%s\": another workspaces table is attached",

@@ -70,12 +70,29 @@ make_plain(Oid relid, const AttachedRow *old)
 }
 
 /*
+ * Refuse to change a shard.  Citus would not know of the change, and its commands
+ * for the table would fail from then on.
+ */
+static void
+check_no_shard(Oid relid)
+{
+	Oid table = table_of_shard(relid);
+
+	if (OidIsValid(table))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("cannot detach \"%s\": Citus has made it a shard of another table", get_rel_name(relid)),
+				 errhint("Attach that table first with SELECT update_tier.attach(%s, audit => false).",
+						 quote_literal_cstr(qualified_name(table)))));
+}
+
+/*
  * update_tier.detach() returns void
  *
  * Turns the attached table back to plain SQL and keeps every value.  A table that
  * has been dropped, or no longer has the attached form, is only forgotten.
  * Errors: 42501 when the caller does not own the table (or, if it is gone,
- * the extension's tables).
+ * the extension's tables); 55000 when Citus has made the table a shard.
  */
 Datum
 update_tier_detach(PG_FUNCTION_ARGS)
@@ -109,6 +126,7 @@ update_tier_detach(PG_FUNCTION_ARGS)
 	LockRelationOid(old.relid, AccessExclusiveLock);
 	exists = qualified_name(old.relid) != NULL;
 	check_owner(exists ? old.relid : attached_oid);
+	check_no_shard(old.relid);
 
 	SPI_connect();
 	if (exists)

@@ -33,6 +33,8 @@
 #define CITUS_COORDINATOR_GROUP 0
 #define CITUS_TABLES			"pg_dist_partition"
 #define CITUS_TABLE_COLUMN		"logicalrelid"
+#define CITUS_SHARDS			"pg_dist_shard"
+#define CITUS_SHARD_COLUMN		"shardid"
 
 /*
  * What this session knows.  Two invalidations make it out of date: one of the
@@ -139,6 +141,49 @@ is_distributed(Oid relid)
 {
 	return has_row(get_relname_relid(CITUS_TABLES, PG_CATALOG_NAMESPACE), CITUS_TABLE_COLUMN,
 				   REGCLASSOID, true, relid);
+}
+
+/*
+ * table_of_shard
+ *		The table of which Citus has made this one a shard; InvalidOid: none.
+ *
+ * If Citus begins to manage a local table, it renames the table, which keeps its
+ * OID, and creates another one with its name.  The name of a shard ends with its
+ * number.  ACCESS SHARE on the catalog, as for every read.
+ */
+Oid
+table_of_shard(Oid relid)
+{
+	Oid			catalog = get_relname_relid(CITUS_SHARDS, PG_CATALOG_NAMESPACE);
+	Relation	rel = OidIsValid(catalog) ? try_relation_open(catalog, AccessShareLock) : NULL;
+	char	   *name = get_rel_name(relid);
+	char	   *number = name ? strrchr(name, '_') : NULL;
+	Oid			result = InvalidOid;
+	AttrNumber	table;
+	AttrNumber	shard;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	if (rel == NULL)
+		return InvalidOid;
+	table = get_attnum(catalog, CITUS_TABLE_COLUMN);
+	shard = get_attnum(catalog, CITUS_SHARD_COLUMN);
+	if (number != NULL && table != InvalidAttrNumber && shard != InvalidAttrNumber && get_atttype(catalog, shard) == INT8OID)
+	{
+		scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
+		while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+		{
+			bool isnull;
+			Oid	 of = DatumGetObjectId(heap_getattr(tuple, table, RelationGetDescr(rel), &isnull));
+
+			if (strcmp(psprintf(INT64_FORMAT, DatumGetInt64(heap_getattr(tuple, shard, RelationGetDescr(rel), &isnull))), number + 1) == 0 &&
+				get_rel_namespace(of) == get_rel_namespace(relid))
+				result = of;
+		}
+		systable_endscan(scan);
+	}
+	relation_close(rel, AccessShareLock);
+	return result;
 }
 
 /*

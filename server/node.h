@@ -12,6 +12,7 @@
 
 extern bool node_is_worker(void);
 extern bool is_distributed(Oid relid);
+extern Oid	table_of_shard(Oid relid);
 extern void require_own_tables(FunctionCallInfo fcinfo);
 
 #endif

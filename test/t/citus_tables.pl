@@ -174,7 +174,8 @@ my %kinds = (
 	local_table => [ $table, $extension, $attach ],
 	# As Citus does by itself with a local table that a foreign key relates to a reference table.
 	managed_before => [ $table, distribute("citus_add_local_table_to_metadata('workspaces')"), $extension, $attach ],
-	managed_after => [ $table, $extension, $attach, distribute("citus_add_local_table_to_metadata('workspaces')") ],
+	# Citus makes the table a shard of a new one: attach() takes the new one in its place.
+	managed_after => [ $table, $extension, $attach, distribute("citus_add_local_table_to_metadata('workspaces')"), $attach ],
 	reference_before => [ $table, distribute("create_reference_table('workspaces')"), $extension, $attach ],
 	reference_after => [ $table, $extension, $attach, distribute("create_reference_table('workspaces')") ],
 	extension_first => [ $extension, $table, distribute("create_distributed_table('workspaces', 'id', shard_count => 4)"), $attach ],
@@ -190,6 +191,13 @@ for my $kind (sort keys %kinds)
 {
 	is(answers($citus, $kind, $kind eq 'local_table' ? 'true' : 'false', @{ $kinds{$kind} }), $expected, "$kind: the answers of a plain table");
 }
+
+# Until then the shard is attached.  detach() must not change it, as Citus would not know.
+$citus->database('shard');
+$citus->prints('shard', $_, audit => 'false') for @{ $kinds{managed_after} }[ 0 .. 3 ];
+like($citus->prints('shard', 'SELECT update_tier.detach()'),
+	qr/\AERROR:  55000: cannot detach "workspaces_\d+".*\nHINT: .* SELECT update_tier\.attach\('public\.workspaces', audit => false\)\.\n\z/, 'detach() of a shard is refused');
+like($citus->prints('shard', 'SELECT workspaces FROM update_tier.attached'), qr/\Aworkspaces_\d+\n\z/, 'and the shard stays attached');
 
 $plain->coordinator->stop;
 $citus->coordinator->stop;
