@@ -1,5 +1,6 @@
 --
--- An existing column is adopted: it ends up exactly as a fresh one, data kept.
+-- attach adopts an existing column: the column and its index get the same form as
+-- those of a table without the column, and the values are kept.
 --
 CREATE EXTENSION update_tier;
 CREATE FUNCTION form(relation regclass) RETURNS TABLE (what text) LANGUAGE sql AS $$
@@ -18,7 +19,7 @@ $$;
 CREATE TABLE w (id uuid PRIMARY KEY, n integer);
 INSERT INTO w SELECT ('00000000-0000-0000-0000-' || lpad(n::text, 12, '0'))::uuid, n FROM generate_series(1, 4) AS n;
 
--- The plain-SQL form.
+-- The plain-SQL form: the CHECK goes, because the domain says the same.
 ALTER TABLE w ADD COLUMN update_tier text NOT NULL DEFAULT 'production'
     CHECK (update_tier IN ('canary', 'production'));
 CREATE INDEX w_update_tier_canary ON w (update_tier) WHERE update_tier = 'canary';
@@ -30,8 +31,8 @@ SELECT n, update_tier FROM w ORDER BY n;
 SELECT update_tier.detach();
 ALTER TABLE w DROP COLUMN update_tier;
 
--- Text with nothing around it: NULLs become production, and so does the
--- default.
+-- A text column without NOT NULL, default and CHECK: NULLs become production, and
+-- production becomes the default.
 ALTER TABLE w ADD COLUMN update_tier text;
 UPDATE w SET update_tier = 'canary' WHERE n = 2;
 UPDATE w SET update_tier = 'production' WHERE n = 3;
@@ -41,8 +42,8 @@ SELECT n, update_tier FROM w ORDER BY n;
 SELECT update_tier.detach();
 ALTER TABLE w DROP COLUMN update_tier;
 
--- character varying, a wrong default, another collation, an index of one's own
--- (which is kept), a trigger that hears of the NULL that becomes production.
+-- A character varying column with another default and another collation.  The user's
+-- own index is kept, and the user's trigger runs for the NULL that becomes production.
 ALTER TABLE w ADD COLUMN update_tier varchar(10) COLLATE "POSIX" DEFAULT 'canary';
 CREATE INDEX w_mine ON w (update_tier, n);
 UPDATE w SET update_tier = NULL WHERE n = 1;
@@ -66,8 +67,8 @@ SELECT update_tier.detach();
 ALTER TABLE w DROP COLUMN update_tier;
 DROP DOMAIN tier_name;
 
--- The index of the plain-SQL form alone, left invalid by a failed CREATE
--- INDEX CONCURRENTLY.
+-- A failed CREATE INDEX CONCURRENTLY has left the index of the plain-SQL form invalid:
+-- attach replaces it.
 ALTER TABLE w ADD COLUMN update_tier text NOT NULL DEFAULT 'production';
 CREATE INDEX w_update_tier_canary ON w (update_tier) WHERE update_tier = 'canary';
 UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'w_update_tier_canary'::regclass;

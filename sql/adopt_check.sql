@@ -1,6 +1,6 @@
 --
--- Which CHECK goes and which stays: the domain makes one redundant if it says
--- nothing but the value set.
+-- attach drops a CHECK that the domain makes redundant: one that only lists allowed
+-- values, both tiers among them.  It keeps every other CHECK.
 --
 CREATE EXTENSION update_tier;
 CREATE TABLE w (
@@ -16,7 +16,7 @@ CREATE TABLE w (
     CONSTRAINT not_null CHECK (update_tier IS NOT NULL),
     CONSTRAINT about_another CHECK (kind <> 'platform' OR update_tier = 'canary'),
     CONSTRAINT kind_check CHECK (kind IN ('workspace', 'platform')),
-    -- says something else, as far as one can tell
+    -- attach cannot tell that these are redundant
     CONSTRAINT by_pattern CHECK (update_tier ~ '^[a-z]+$'),
     CONSTRAINT by_length CHECK (length(update_tier) < 20)
 );
@@ -25,12 +25,12 @@ SELECT update_tier.attach('w');
 SELECT conname, convalidated, pg_get_constraintdef(oid) FROM pg_constraint
  WHERE conrelid = 'w'::regclass AND contype = 'c' ORDER BY conname;
 
--- They are still enforced.
+-- The other CHECKs are still enforced.
 INSERT INTO w (id, update_tier) VALUES ('00000000-0000-0000-0000-000000000001', 'canary');
 INSERT INTO w (id, kind) VALUES ('00000000-0000-0000-0000-000000000002', 'platform');
 INSERT INTO w (id) VALUES (gen_random_uuid());
 
--- So are they after detaching.
+-- detach keeps them, and adds a CHECK of the two values.
 SELECT update_tier.detach();
 SELECT conname, convalidated, pg_get_constraintdef(oid) FROM pg_constraint
  WHERE conrelid = 'w'::regclass AND contype = 'c' ORDER BY conname;

@@ -1,4 +1,5 @@
--- Columns to adopt whose collation is one of ICU's.
+-- attach adopts a column with an ICU collation, and checks its values in the collation
+-- "C", which is the domain's.
 SELECT count(*) > 0 AS has_icu FROM pg_collation WHERE collname = 'en-x-icu' \gset
 \if :has_icu
 \else
@@ -7,7 +8,7 @@ SELECT count(*) > 0 AS has_icu FROM pg_collation WHERE collname = 'en-x-icu' \gs
 \endif
 CREATE EXTENSION update_tier;
 
--- What is equal to a tier need not be one.
+-- Under a nondeterministic collation a value can be equal to a tier and is not a tier.
 CREATE COLLATION careless (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
 CREATE TABLE workspaces (id uuid PRIMARY KEY, update_tier text COLLATE careless CHECK (update_tier IN ('canary', 'production')));
 INSERT INTO workspaces VALUES ('00000000-0000-0000-0000-000000000001', 'CANARY');
@@ -18,7 +19,7 @@ DROP TABLE workspaces;
 SELECT update_tier.detach();
 DROP COLLATION careless;
 
--- A CHECK that means something else under the new collation is checked again.
+-- A CHECK can mean something else under the new collation, so it is checked again.
 CREATE TABLE workspaces (id uuid PRIMARY KEY, update_tier text COLLATE "en-x-icu" NOT NULL CHECK (update_tier IN ('canary', 'production')),
     CONSTRAINT by_order CHECK (update_tier < 'R' OR id IS NULL));
 INSERT INTO workspaces VALUES ('00000000-0000-0000-0000-000000000001', 'canary');

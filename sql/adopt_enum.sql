@@ -1,5 +1,5 @@
 --
--- An enum column with the tiers as labels is converted.
+-- attach converts an enum column that has the tiers as labels.
 --
 CREATE EXTENSION update_tier;
 CREATE TYPE tier_enum AS ENUM ('production', 'canary');
@@ -15,7 +15,7 @@ SELECT * FROM canary_workspaces();
 DROP TYPE tier_enum;
 DROP TABLE w;
 
--- One with more labels, if no row has one of these.
+-- An enum with more labels is converted if no row has one of these.
 CREATE TYPE tier_enum AS ENUM ('canary', 'beta', 'production');
 CREATE TABLE w (id uuid PRIMARY KEY, update_tier tier_enum);
 INSERT INTO w VALUES (gen_random_uuid(), NULL), (gen_random_uuid(), 'beta'), (gen_random_uuid(), 'canary');
@@ -27,7 +27,7 @@ SELECT update_tier, count(*) FROM w GROUP BY 1 ORDER BY 1;
 DROP TABLE w;
 DROP TYPE tier_enum;
 
--- One that never heard of canaries.
+-- An enum without the label canary is converted, too.
 CREATE TYPE tier_enum AS ENUM ('production');
 CREATE TABLE w (id uuid PRIMARY KEY, update_tier tier_enum NOT NULL);
 CREATE INDEX w_mine ON w (update_tier);
@@ -36,9 +36,9 @@ SELECT update_tier.attach('w');
 DROP TABLE w;
 DROP TYPE tier_enum;
 
--- What compares the column as an enum is in the way: it is named, and nothing is
--- changed.  A cast to text and IS NOT NULL are not, nor is a CHECK that says no
--- more than the domain does.
+-- A CHECK or an index that compares the column as an enum cannot be converted: the
+-- error names it, and nothing is changed.  A cast to text and IS NOT NULL can stay, and
+-- a CHECK that the domain makes redundant is dropped.
 CREATE TYPE tier_enum AS ENUM ('canary', 'production');
 CREATE TABLE w (id uuid PRIMARY KEY, n integer, update_tier tier_enum NOT NULL DEFAULT 'production',
     CONSTRAINT known CHECK (update_tier IN ('canary', 'production')),
@@ -60,7 +60,7 @@ SELECT update_tier.attach('w');
 DROP TABLE w;
 DROP TYPE tier_enum;
 
--- So is an index that a partition alone has.
+-- The same for an index that only a partition has.
 CREATE TYPE tier_enum AS ENUM ('canary', 'production');
 CREATE TABLE w (id uuid PRIMARY KEY, update_tier tier_enum NOT NULL) PARTITION BY HASH (id);
 CREATE TABLE w_0 PARTITION OF w FOR VALUES WITH (MODULUS 1, REMAINDER 0);

@@ -1,12 +1,13 @@
 --
--- Values that are no tier: counted, shown, refused; and nothing changes.
+-- attach refuses a column with invalid values.  The error counts the rows and shows
+-- some of the values, and nothing changes.
 --
 CREATE EXTENSION update_tier;
 CREATE TABLE w (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), update_tier text DEFAULT 'dev');
 INSERT INTO w (update_tier) VALUES ('canary'), (NULL), ('Canary'), ('beta'), ('beta'), ('');
 SELECT update_tier.attach('w');
 
--- More than five different ones.
+-- Of more than five different values the error shows the five most frequent ones.
 INSERT INTO w (update_tier) SELECT 'stage ' || n FROM generate_series(1, 5) AS n;
 INSERT INTO w (update_tier) SELECT repeat('é', 100) FROM generate_series(1, 3);
 SELECT update_tier.attach('w');
@@ -27,7 +28,7 @@ EXCEPTION WHEN check_violation THEN
     RAISE NOTICE '% % %', SQLSTATE, type_name, constraint_name;
 END $$;
 
--- The same stops CREATE EXTENSION, whole.
+-- CREATE EXTENSION fails with the same error, and creates nothing.
 DROP EXTENSION update_tier;
 ALTER TABLE w RENAME TO workspaces;
 \set SHOW_CONTEXT never
@@ -38,7 +39,7 @@ DELETE FROM workspaces WHERE update_tier <> 'canary';
 CREATE EXTENSION update_tier;
 SELECT update_tier, count(*) FROM workspaces GROUP BY 1 ORDER BY 1;
 
--- Rows hidden by row-level security count, too, as for a foreign key; also those
+-- Rows that row-level security hides are checked, too, as for a foreign key; also rows
 -- that FORCE hides from the owner.
 SELECT update_tier.detach();
 CREATE ROLE regress_owner;

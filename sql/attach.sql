@@ -1,9 +1,10 @@
 --
--- update_tier.attach: a table becomes the workspaces table.
+-- update_tier.attach makes a table the workspaces table: it adds what is missing, and
+-- changes nothing else.
 --
 CREATE EXTENSION update_tier;
 
--- A fresh table, here with another name and in another schema.
+-- A table without the column, here with another name and in another schema.
 CREATE SCHEMA app;
 CREATE TABLE app.environments (id uuid PRIMARY KEY, name text);
 INSERT INTO app.environments
@@ -12,11 +13,11 @@ SELECT update_tier.attach('app.environments');
 \d app.environments
 SELECT * FROM update_tier.attached;
 
--- Everybody is production; new rows are, too.
+-- All workspaces are production, and so are new ones.
 INSERT INTO app.environments VALUES ('00000000-0000-0000-0000-000000000005', 'e5');
 SELECT update_tier, count(*) FROM app.environments GROUP BY 1;
 
--- Plain SQL opts in, and a typo in plain SQL changes nothing.
+-- An UPDATE makes a workspace a canary.  An UPDATE with a typo or NULL is an error.
 UPDATE app.environments SET update_tier = 'canary' WHERE name = 'e2';
 UPDATE app.environments SET update_tier = 'canery' WHERE name = 'e3';
 UPDATE app.environments SET update_tier = NULL WHERE name = 'e3';
@@ -41,7 +42,7 @@ SELECT count(*) > 0 AS seen, count(*) = (SELECT count(*) FROM catalog_rows NATUR
 DROP TABLE before;
 DROP VIEW catalog_rows;
 
--- What somebody took away is put back, and no more than that.
+-- attach restores NOT NULL, the default and the index, and changes nothing else.
 ALTER TABLE app.environments ALTER COLUMN update_tier DROP NOT NULL, ALTER COLUMN update_tier SET DEFAULT 'canary';
 INSERT INTO app.environments (id, name, update_tier) VALUES ('00000000-0000-0000-0000-000000000006', 'e6', NULL);
 DROP INDEX app.environments_update_tier_canary;
@@ -49,19 +50,20 @@ SELECT update_tier.attach('app.environments');
 \d app.environments
 SELECT name, update_tier FROM app.environments ORDER BY name;
 
--- Another default than production is no default to leave: somebody who did not opt
--- in would be a canary.
+-- Another default than production is replaced, because new workspaces would be canaries
+-- although nobody chose that.
 ALTER TABLE app.environments ALTER COLUMN update_tier SET DEFAULT 'canary';
 SELECT update_tier.attach('app.environments');
 SELECT pg_get_expr(adbin, adrelid) FROM pg_attrdef AS d JOIN pg_attribute AS a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
  WHERE d.adrelid = 'app.environments'::regclass AND a.attname = 'update_tier';
 
--- The domain still holds what it held, here and in other tables that use it.
+-- The domain's constraint is enforced again, also in other tables that use the domain.
 CREATE TABLE other (tier update_tier);
 INSERT INTO other VALUES ('canery');
 INSERT INTO app.environments (id, update_tier) VALUES (gen_random_uuid(), 'canery');
 
--- The whole is one transaction.
+-- A rollback undoes all that attach did.  The domain's constraint is enforced right
+-- after attach, and after the rollback.
 ALTER TABLE app.environments DROP COLUMN update_tier;
 BEGIN;
 SELECT update_tier.attach('app.environments', $$name <> 'e1'$$);

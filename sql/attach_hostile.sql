@@ -1,6 +1,7 @@
 --
--- A superuser attaches, or installs beside, a table of somebody who has hung
--- code on it: the code runs as the table's owner, and finds no rights to abuse.
+-- A superuser attaches a table to which its owner has added code, such as triggers and
+-- index functions; or creates the extension where such a table is.  The code runs as
+-- the table's owner, and gets no rights of the superuser.
 --
 CREATE ROLE regress_mallory;
 GRANT CREATE ON SCHEMA public TO regress_mallory;
@@ -12,12 +13,12 @@ BEGIN
     INSERT INTO public.run_as SELECT rolname, rolsuper FROM pg_roles WHERE rolname = current_user;
     RETURN x;
 END $$;
--- Lies about being immutable.
+-- Not immutable, although it says so.
 CREATE FUNCTION folded(x text) RETURNS text IMMUTABLE LANGUAGE plpgsql AS 'BEGIN RETURN public.note(x); END';
 CREATE FUNCTION tripped() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM public.note(NULL); RETURN NEW; END';
 
--- A trigger, a rule, a CHECK and an index, all reached by the NULLs that become
--- production; a CHECK and an index that a planner folds.
+-- A trigger, a rule, a CHECK and an index, which all run when NULLs become production;
+-- a CHECK and an index whose function the planner evaluates.
 CREATE TABLE workspaces (id uuid PRIMARY KEY, n text DEFAULT 'n',
     update_tier text CHECK (update_tier <> folded('x')), CHECK (folded(n) <> 'x'));
 INSERT INTO workspaces VALUES ('00000000-0000-0000-0000-000000000001');
@@ -38,7 +39,7 @@ SELECT DISTINCT * FROM run_as;
 SELECT update_tier.detach();
 DROP TABLE workspaces;
 
--- An enum with a cast to text of one's own: not asked.
+-- attach converts an enum without the owner's own cast to text.
 SET ROLE regress_mallory;
 CREATE TYPE tier_enum AS ENUM ('canary', 'production');
 CREATE FUNCTION turned(tier_enum) RETURNS text LANGUAGE sql IMMUTABLE AS $$SELECT 'production'::text$$;
@@ -51,8 +52,8 @@ SELECT update_tier FROM workspaces;
 DROP TABLE workspaces;
 SELECT update_tier.detach();
 
--- While the domain is without its constraint nobody's function runs: an index
--- that would be built then is in the way.
+-- While the domain has no constraint no function of a user may run.  So attach refuses
+-- an index with such a function on the column, which would be rebuilt then.
 SET ROLE regress_mallory;
 CREATE TABLE other (tier update_tier);
 CREATE FUNCTION store(x text) RETURNS text LANGUAGE plpgsql AS $$BEGIN INSERT INTO public.other VALUES ('bogus'); RETURN x; END$$;
@@ -64,7 +65,8 @@ ALTER TABLE workspaces ADD CONSTRAINT calm_check CHECK (calm(update_tier) <> 'x'
 CREATE OR REPLACE FUNCTION calm(x text) RETURNS text IMMUTABLE LANGUAGE plpgsql AS 'BEGIN RETURN public.store(x); END';
 SELECT update_tier.attach('workspaces');
 DROP INDEX calm_index;
--- A CHECK is looked at when the constraint is back.
+-- A CHECK is checked after the constraint is back: its function cannot store an
+-- invalid value.
 \set SHOW_CONTEXT never
 SELECT update_tier.attach('workspaces');
 \set SHOW_CONTEXT errors
@@ -75,7 +77,7 @@ RESET ROLE;
 DROP TABLE workspaces, other;
 SELECT update_tier.detach();
 
--- Triggers that write other values than they were given: the domain says no.
+-- Triggers write an invalid value: the domain refuses it, and attach fails.
 CREATE TABLE workspaces (id uuid PRIMARY KEY, update_tier varchar(6));
 INSERT INTO workspaces VALUES ('00000000-0000-0000-0000-000000000001');
 CREATE FUNCTION shout() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.update_tier := upper(NEW.update_tier); RETURN NEW; END';
@@ -88,14 +90,16 @@ CREATE TRIGGER add AFTER UPDATE ON workspaces FOR EACH STATEMENT EXECUTE FUNCTIO
 SELECT update_tier.attach('workspaces');
 \set SHOW_CONTEXT errors
 DROP TRIGGER add ON workspaces;
--- And without: also where the name of the default is longer than the column.
+-- Without these triggers attach succeeds, although "production" is too long for the
+-- column's former type.
 SELECT update_tier.attach('workspaces');
 SELECT update_tier FROM workspaces;
 DROP TABLE workspaces;
 SELECT update_tier.detach();
 DROP FUNCTION shout, add;
 
--- Something else of that name: no reason not to install.
+-- CREATE EXTENSION also succeeds if workspaces is a view, or a table that cannot be
+-- attached.
 DROP EXTENSION update_tier;
 CREATE VIEW workspaces AS SELECT gen_random_uuid() AS id;
 CREATE EXTENSION update_tier;
@@ -105,7 +109,8 @@ CREATE TABLE workspaces (id bigint PRIMARY KEY);
 CREATE EXTENSION update_tier;
 DROP TABLE workspaces;
 
--- Names that are ours in a statement's text are the table's own, too.
+-- The table's columns and values may look like the placeholders in the extension's
+-- statements.
 CREATE TABLE workspaces (id uuid PRIMARY KEY, "$live" boolean, "$table" text[]);
 INSERT INTO workspaces VALUES ('00000000-0000-0000-0000-000000000001', true, ARRAY['NULL', 'a']), ('00000000-0000-0000-0000-000000000002', false, NULL);
 SELECT update_tier.attach('workspaces', $$"$live" AND "$table" IS DISTINCT FROM '{NULL,a}'::text[]$$);
@@ -115,7 +120,7 @@ SET array_nulls = off;
 SET array_nulls = off;
 SELECT * FROM production_workspaces();
 
--- The functions are told apart by what they do, not by what they are called.
+-- The planner support recognizes the functions by their C code and not by their names.
 ALTER FUNCTION canary_workspaces() RENAME TO canaries;
 SELECT * FROM canaries();
 EXPLAIN (COSTS OFF) SELECT * FROM canaries();
@@ -123,7 +128,7 @@ CREATE FUNCTION nobodys() RETURNS SETOF uuid LANGUAGE sql SUPPORT update_tier.li
 EXPLAIN (COSTS OFF) SELECT * FROM nobodys();
 DROP FUNCTION nobodys;
 
--- Who may not read the table learns nothing of its size, and takes no lock.
+-- A role that may not read the table gets no estimate of its size, and takes no lock.
 SET ROLE regress_mallory;
 BEGIN;
 EXPLAIN SELECT * FROM production_workspaces();
@@ -134,9 +139,9 @@ RESET ROLE;
 DROP TABLE workspaces;
 SELECT update_tier.detach();
 
--- What the owner would have done at the end of the transaction, when it is the
--- superuser's again, is refused now: by a trigger for the NULLs that are set, and by
--- a function that the planner folds.
+-- A deferred trigger would run at the end of the transaction, as the superuser.  So a
+-- call is an error that has queued one: by setting NULLs, or through a function that
+-- the planner evaluates.
 CREATE TABLE booty (who text);
 GRANT INSERT ON booty TO regress_mallory;
 CREATE EXTENSION IF NOT EXISTS update_tier;
@@ -180,8 +185,8 @@ DROP TABLE late_trap, mine, booty;
 DROP FUNCTION bait, write_late, late;
 SELECT update_tier.detach();
 
--- An index on the column is built anew while the domain is without its
--- constraint: no function of the owner's runs then, be it a domain's.
+-- An index on the column is rebuilt while the domain has no constraint.  So attach also
+-- refuses an index that casts to a domain whose CHECK calls a function of a user.
 CREATE TABLE loot (tier update_tier);
 GRANT INSERT ON loot TO regress_mallory;
 SET ROLE regress_mallory;

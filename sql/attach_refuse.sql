@@ -1,9 +1,9 @@
 --
--- What cannot be attached, and what is said of it.
+-- What attach refuses, and the error for each case.
 --
 CREATE EXTENSION update_tier;
 
--- Arguments.
+-- Invalid arguments.
 SELECT update_tier.attach(NULL);
 SELECT update_tier.attach('pg_class', create_index => NULL);
 SELECT update_tier.attach('no_such_table');
@@ -39,7 +39,7 @@ CREATE TABLE null_id (id uuid UNIQUE);
 CREATE TABLE plain_id (id uuid NOT NULL);
 CREATE TABLE partial_id (id uuid NOT NULL, live boolean);
 CREATE UNIQUE INDEX ON partial_id (id) WHERE live;
--- A unique index whose build has failed keeps nothing unique.
+-- An invalid unique index guarantees nothing.
 CREATE TABLE invalid_id (id uuid NOT NULL);
 INSERT INTO invalid_id SELECT '00000000-0000-0000-0000-000000000001' FROM generate_series(1, 2);
 \set VERBOSITY terse
@@ -68,8 +68,8 @@ SELECT update_tier.attach('char_tier');
 SELECT update_tier.attach('array_tier');
 SELECT update_tier.attach('generated_tier');
 
--- One that something else depends on: the server's own words, which end in a
--- full stop since version 19.
+-- A column that a view uses.  The error is the server's; its detail ends in a full
+-- stop since version 19.
 CREATE TABLE viewed_tier (id uuid PRIMARY KEY, update_tier text NOT NULL);
 CREATE VIEW viewed AS SELECT update_tier FROM viewed_tier;
 DO $$
@@ -82,7 +82,7 @@ EXCEPTION WHEN OTHERS THEN
     RAISE NOTICE '%: %: %', SQLSTATE, SQLERRM, rtrim(detail, '.');
 END $$;
 
--- The name of the index belongs to something else.
+-- Another relation has the name of the index.
 CREATE TABLE named (id uuid PRIMARY KEY);
 CREATE TABLE named_update_tier_canary ();
 SELECT update_tier.attach('named');
@@ -90,7 +90,7 @@ DROP TABLE named_update_tier_canary;
 CREATE UNIQUE INDEX named_update_tier_canary ON named (id);
 SELECT update_tier.attach('named');
 
--- A second table.
+-- A second table, while one is attached.
 SELECT update_tier.attach('w');
 CREATE TABLE second (id uuid PRIMARY KEY);
 SELECT update_tier.attach('second');
@@ -99,7 +99,7 @@ SELECT * FROM update_tier.attached;
 
 SELECT update_tier.detach();
 
--- What a program sees.
+-- The SQLSTATE of each case.
 CREATE FUNCTION sqlstate(relation text) RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM update_tier.attach(relation::regclass);
@@ -113,7 +113,7 @@ SELECT t, sqlstate(t) FROM unnest(ARRAY[
 
 SELECT update_tier.detach();
 
--- While a query on the table is under way.
+-- A query of the same session is reading the table.
 \set SHOW_CONTEXT never
 INSERT INTO second VALUES ('00000000-0000-0000-0000-000000000001');
 SELECT update_tier.attach('second') FROM second;

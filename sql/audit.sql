@@ -1,6 +1,6 @@
 --
--- Every change of a tier is on record: when, who, from what to what, and by
--- which statement.
+-- Every change of a tier is recorded: when, by which role, the old and the new tier,
+-- and by an UPDATE or by set_update_tier().
 --
 CREATE ROLE regress_alice;
 CREATE TABLE workspaces (id uuid PRIMARY KEY, name text);
@@ -22,16 +22,17 @@ INSERT INTO workspaces VALUES ('00000000-0000-0000-0000-000000000008', 'w8', 'ca
     ON CONFLICT (id) DO UPDATE SET update_tier = excluded.update_tier;
 INSERT INTO workspaces VALUES ('00000000-0000-0000-0000-000000000007', 'w7', 'canary')
     ON CONFLICT (id) DO UPDATE SET update_tier = excluded.update_tier;
--- Nothing changes, and nothing is recorded; nor is what was inserted as it is.
+-- These statements change no tier, so nothing is recorded.  Inserts are not recorded.
 UPDATE workspaces SET name = upper(name), update_tier = update_tier;
 SELECT set_update_tier('00000000-0000-0000-0000-000000000003', 'canary');
--- Alice cannot cover her tracks, nor make some up.
+-- Alice can neither delete records nor add any.
 DELETE FROM update_tier.tier_change;
 INSERT INTO update_tier.tier_change (at, actor, path) VALUES (now(), 'bob', 'UPDATE');
 RESET ROLE;
 SELECT * FROM record;
 
--- What is rolled back has not happened; what a trigger changes has.
+-- A rollback removes the records of its transaction.  A change that a trigger makes is
+-- recorded.
 BEGIN;
 UPDATE workspaces SET update_tier = 'production';
 SELECT count(*) FROM record;
@@ -42,7 +43,7 @@ UPDATE workspaces SET name = 'out' WHERE id = '00000000-0000-0000-0000-000000000
 SELECT * FROM record OFFSET 4;
 DROP TRIGGER opt_out ON workspaces;
 
--- The trigger is not for other tables.
+-- On another table the trigger function records nothing.
 CREATE TABLE other (id uuid, update_tier update_tier);
 CREATE TRIGGER forged AFTER UPDATE ON other FOR EACH ROW EXECUTE FUNCTION update_tier.record_tier();
 INSERT INTO other VALUES ('00000000-0000-0000-0000-000000000009', 'canary');
@@ -55,14 +56,16 @@ TRUNCATE workspaces;
 DROP TRIGGER wrong ON workspaces;
 
 BEGIN;
--- Whoever makes a trigger of their own on the table adds nothing to the record.
+-- A user's trigger with the same function, and without its condition, adds no record for
+-- an UPDATE that changes no tier.
 CREATE TRIGGER forged AFTER UPDATE ON workspaces FOR EACH ROW EXECUTE FUNCTION update_tier.record_tier();
 SELECT count(*) AS before FROM record \gset
 UPDATE workspaces SET name = name;
 SELECT count(*) - :before AS added FROM record;
 DROP TRIGGER forged ON workspaces;
 
--- Other rows that the table's own triggers write are their own changes.
+-- If a trigger on the table changes the tiers of other rows, each change is recorded
+-- with its own path.
 CREATE FUNCTION along() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF NEW.id = '00000000-0000-0000-0000-000000000001' THEN
@@ -79,14 +82,15 @@ SELECT workspace, new_tier, path FROM update_tier.tier_change WHERE id > :last O
 DROP TRIGGER along ON workspaces;
 DROP FUNCTION along;
 
--- The condition takes rows of all kinds, and looks at a tier that is a text.
+-- tier_changes(), the condition of the trigger, accepts rows of any type.  A column
+-- update_tier that is not text, or missing, counts as NULL.
 SELECT update_tier.tier_changes(a, b) FROM (SELECT 1 AS update_tier) AS a, (SELECT 2 AS update_tier) AS b;
 SELECT update_tier.tier_changes(a, b) FROM (SELECT 1::bigint AS update_tier) AS a, (SELECT 'canary'::text AS update_tier) AS b;
 SELECT update_tier.tier_changes(a, b) FROM (SELECT 'canary'::text AS update_tier) AS a, (SELECT 'production'::varchar AS update_tier) AS b;
 SELECT update_tier.tier_changes(a, b) FROM (SELECT 'canary'::text AS update_tier) AS a, (SELECT 'canary'::update_tier AS update_tier) AS b;
 SELECT update_tier.tier_changes(a, b) FROM (SELECT 'canary'::text AS update_tier) AS a, (SELECT 1 AS id) AS b;
 SELECT update_tier.tier_changes(a, b) FROM (SELECT 1 AS id) AS a, (SELECT ARRAY['canary'] AS update_tier) AS b;
--- A row type that changes while a query runs is looked at anew for each row.
+-- If the row type changes while a query runs, each row is read by the current type.
 CREATE TABLE shifting (update_tier text, n integer);
 CREATE FUNCTION shifted(step integer, tier text) RETURNS shifting LANGUAGE plpgsql AS $$
 DECLARE
@@ -105,13 +109,14 @@ END $$;
 SELECT step, update_tier.tier_changes(shifted(step, 'a'), shifted(step, 'b')) FROM generate_series(1, 3) AS step;
 DROP FUNCTION shifted;
 DROP TABLE shifting;
--- So a column that was made another type is no tier, and changes freely.
+-- So a column that was changed to another type can be updated, and is no tier.
 ALTER TABLE workspaces ALTER update_tier DROP DEFAULT, ALTER update_tier TYPE integer USING 5;
 UPDATE workspaces SET update_tier = 6;
 SELECT count(*) FROM workspaces WHERE update_tier = 6;
 ROLLBACK;
 
--- Without, and with again: attach is idempotent here, too.
+-- With audit => false attach removes the trigger, and without it creates it again.
+-- Each call twice changes nothing more.
 SELECT update_tier.attach('workspaces', audit => false);
 SELECT update_tier.attach('workspaces', audit => false);
 UPDATE workspaces SET update_tier = 'production' WHERE id = '00000000-0000-0000-0000-000000000002';
@@ -120,13 +125,13 @@ SELECT update_tier.attach('workspaces');
 SELECT update_tier.attach('workspaces');
 SELECT tgname, pg_get_triggerdef(oid) FROM pg_trigger WHERE tgrelid = 'workspaces'::regclass ORDER BY 1;
 SELECT update_tier.attach('workspaces', audit => NULL);
--- Detached, the trigger is gone, and the record is there.
+-- detach removes the trigger, and keeps the records.
 SELECT update_tier.detach();
 SELECT tgname FROM pg_trigger WHERE tgrelid = 'workspaces'::regclass;
 SELECT count(*) FROM record;
 DROP TABLE workspaces;
 
--- A partitioned table: the partitions' rows are the table's.
+-- In a partitioned table the changes in all partitions are recorded.
 CREATE TABLE workspaces (id uuid PRIMARY KEY) PARTITION BY HASH (id);
 CREATE TABLE part0 PARTITION OF workspaces FOR VALUES WITH (MODULUS 2, REMAINDER 0);
 SELECT update_tier.attach('workspaces');

@@ -1,7 +1,8 @@
 --
--- CREATE EXTENSION leaves a table alone that Citus distributes, as the script runs
--- on its workers, too; and every table on a worker.  A row in a table by the name
--- of Citus' catalog pg_dist_partition is all that distributes one here.
+-- CREATE EXTENSION does not attach a table that Citus distributes, because the script
+-- also runs on the workers; and it attaches no table on a worker.  attach of such a
+-- table needs audit => false.  Here a row in a table with the name of Citus' catalog
+-- pg_dist_partition stands for a distributed table.
 --
 CREATE TABLE workspaces (id uuid PRIMARY KEY);
 SET allow_system_table_mods = on;
@@ -12,7 +13,7 @@ SELECT count(*) AS attached FROM update_tier.attached;
 SELECT count(*) AS columns FROM pg_attribute WHERE attrelid = 'workspaces'::regclass AND attname = 'update_tier';
 DROP EXTENSION update_tier;
 
--- Another table is none of ours.
+-- If Citus distributes another table, workspaces is attached.
 UPDATE pg_catalog.pg_dist_partition SET logicalrelid = 'pg_class';
 CREATE EXTENSION update_tier;
 SELECT workspaces FROM update_tier.attached;
@@ -38,7 +39,7 @@ SELECT update_tier.attach('workspaces', audit => false);
 ALTER ROLE regress_owner BYPASSRLS;
 SELECT update_tier.attach('workspaces', audit => false);
 ALTER ROLE regress_owner NOBYPASSRLS;
--- It may change later.  A call that reads the table is an error then.
+-- This can change later.  Then a call that reads the table is an error.
 ALTER TABLE workspaces DISABLE ROW LEVEL SECURITY;
 SELECT * FROM update_tier.counts();
 ALTER TABLE workspaces ENABLE ROW LEVEL SECURITY;
@@ -50,7 +51,8 @@ INSERT INTO workspaces SELECT md5(n::text)::uuid FROM generate_series(1, 5) AS n
 SELECT set_update_tier(md5('1')::uuid, 'canary'), set_update_tier(md5('1')::uuid, 'canary');
 UPDATE workspaces SET update_tier = 'canary' WHERE id = md5('2')::uuid;
 SELECT actor = current_user AS by_me, workspace = md5('1')::uuid AS first, old_tier, new_tier, path FROM update_tier.tier_change;
--- The last canary is looked for with the caller's rights: no NOTICE without them.
+-- set_update_tier() looks for other canaries with the caller's rights: no NOTICE
+-- without them.
 CREATE ROLE regress_flipper;
 GRANT SELECT (id, update_tier), UPDATE (update_tier) ON workspaces TO regress_flipper;
 SELECT set_update_tier(md5('1')::uuid, 'production');
@@ -59,10 +61,10 @@ SELECT set_update_tier(md5('2')::uuid, 'production');
 RESET ROLE;
 SELECT set_update_tier(md5('1')::uuid, 'canary'), set_update_tier(md5('1')::uuid, 'production');
 
--- Nothing is known of how many rows there are.
+-- The number of rows in the shards is not known, so the estimate is the default.
 EXPLAIN SELECT * FROM production_workspaces();
 
--- Reports, verbs and status do not ask the workers: a workspace that is gone counts
+-- Reports, verbs and status do not ask the workers: a workspace that was deleted counts
 -- as it was when it was claimed.
 SELECT set_update_tier(md5(n::text)::uuid, 'canary') FROM generate_series(1, 3) AS n;
 SELECT update_tier.set_policy(max_attempts => 1);
@@ -77,7 +79,8 @@ SELECT package, phase, canary_succeeded, canary_failed, waits_for FROM update_ti
 SELECT update_tier.explain('r', '1', md5('1')::uuid);
 SELECT update_tier.start('q', '1');
 
--- The rows that a table had before it was distributed are in the way of NOT NULL.
+-- Rows from before the table was distributed are still on the coordinator.  SET NOT
+-- NULL would check them, so attach refuses the table until they are removed.
 SELECT update_tier.detach();
 DELETE FROM pg_catalog.pg_dist_partition;
 ALTER TABLE workspaces ALTER COLUMN update_tier DROP NOT NULL;
@@ -88,7 +91,8 @@ SELECT update_tier.attach('workspaces', audit => false);
 TRUNCATE workspaces;
 SELECT update_tier.attach('workspaces', audit => false);
 
--- A table that is made again, as by undistribute_table(), keeps the condition.
+-- attach keeps the condition if the table was dropped and created again, as by
+-- undistribute_table().
 SELECT update_tier.attach('workspaces', $$id <> '00000000-0000-0000-0000-000000000000'$$, audit => false);
 DELETE FROM pg_catalog.pg_dist_partition;
 CREATE TABLE again (LIKE workspaces INCLUDING ALL);

@@ -2,8 +2,8 @@
 -- On a Citus worker the extension's tables are empty copies: every function
 -- that reads them is an error there, and never an answer.
 --
--- A worker is a node whose group, by Citus' catalog pg_dist_local_group, is not
--- 0.  A table of that name in pg_catalog is all that makes one here.
+-- A worker is a node whose group in Citus' catalog pg_dist_local_group is not 0.
+-- Here a table of that name in pg_catalog stands for the catalog.
 --
 CREATE TABLE workspaces (id uuid PRIMARY KEY);
 INSERT INTO workspaces VALUES ('00000000-0000-0000-0000-000000000001');
@@ -14,13 +14,13 @@ SELECT update_tier.is_open('p', '1', 'canary');
 
 SET allow_system_table_mods = on;
 CREATE TABLE pg_catalog.pg_dist_local_group (groupid integer PRIMARY KEY);
--- A coordinator is in group 0, or in none as yet.
+-- A coordinator is in group 0, or in no group yet.
 SELECT update_tier.is_open('p', '1', 'canary');
 INSERT INTO pg_catalog.pg_dist_local_group VALUES (0);
 SELECT update_tier.is_open('p', '1', 'canary'), update_tier.explain('p', '1', '00000000-0000-0000-0000-000000000001');
 
--- Citus tells sessions of a change of its catalog as of one that changes nothing of
--- its row in pg_class; here a trigger that is switched does so.
+-- Citus announces a change of its catalog to other sessions without a change of the
+-- catalog's row in pg_class.  Here a trigger that is switched does the same.
 CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
 CREATE TRIGGER nothing AFTER DELETE ON pg_catalog.pg_dist_local_group EXECUTE FUNCTION nothing();
 SELECT update_tier.is_open('p', '1', 'canary');
@@ -32,8 +32,8 @@ DROP TRIGGER nothing ON pg_catalog.pg_dist_local_group;
 DROP FUNCTION nothing;
 SELECT update_tier.is_open('p', '1', 'canary');
 
--- It becomes a worker.  Citus tells sessions that its catalog has changed, as
--- any change of the table itself does.
+-- The node becomes a worker.  Citus announces the change of its catalog as any change
+-- of the table itself does.
 UPDATE pg_catalog.pg_dist_local_group SET groupid = 3;
 ALTER TABLE pg_catalog.pg_dist_local_group SET (fillfactor = 90);
 SELECT update_tier.is_open('p', '1', 'canary');
@@ -70,16 +70,16 @@ SELECT p.oid::regproc AS function, call(p.oid)
    AND p.prorettype NOT IN ('trigger'::regtype, 'internal'::regtype)
  ORDER BY call(p.oid) COLLATE "C" LIKE '55000%', p.oid::regproc::text COLLATE "C", p.pronargs;
 
--- The planner asks for estimates, and does without.
+-- Planning does not fail: the planner gets no estimate.
 EXPLAIN (COSTS OFF) SELECT * FROM canary_workspaces();
--- The table is an ordinary one, and its trigger does not stand in the way.
+-- Plain SQL can change the table, although it has the trigger.
 UPDATE workspaces SET update_tier = 'canary' RETURNING update_tier;
 
--- It is the coordinator again.
+-- The node is a coordinator again.
 DROP TABLE pg_catalog.pg_dist_local_group;
 SELECT update_tier.is_open('p', '1', 'canary');
 SELECT * FROM canary_workspaces();
--- A table of that name elsewhere is not Citus'.
+-- A table of that name in another schema is not the catalog of Citus.
 CREATE TABLE pg_dist_local_group (groupid integer);
 INSERT INTO pg_dist_local_group VALUES (3);
 SELECT update_tier.is_open('p', '1', 'canary');

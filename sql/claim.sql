@@ -1,5 +1,5 @@
 --
--- claim: one lease for each workspace, and no more of them than the budget.
+-- claim grants one lease for each workspace, and no more leases than the budget.
 --
 \getenv abs_srcdir PG_ABS_SRCDIR
 \set fleet :abs_srcdir '/test/fleet.sql'
@@ -15,7 +15,7 @@ SELECT update_tier.claim('p', '1', w(4)) AS t \gset
 SELECT update_tier.claim('p', '1', w(5)) IS NOT NULL AS over_budget;
 SELECT update_tier.report(:t, 'succeeded');
 SELECT update_tier.claim('p', '1', w(5)) IS NOT NULL AS granted;
--- Leases that have run out are not in the budget.
+-- Leases that have expired do not count in the budget.
 SELECT later('1 hour');
 SELECT update_tier.claim('p', '1', w(6)) IS NOT NULL AND update_tier.claim('p', '1', w(7)) IS NOT NULL AS granted;
 SELECT update_tier.claim('p', '1', w(8)) IS NOT NULL AS over_budget;
@@ -33,7 +33,7 @@ SELECT update_tier.halt('q', '2'), update_tier.start('q', '3');
 SELECT update_tier.claim('q', '1', w(5)) IS NULL AS over_budget, update_tier.claim('q', '3', w(2)) IS NOT NULL AS granted;
 SELECT update_tier.claim('q', '3', w(3)) IS NULL AS over_budget;
 
--- Tokens are never the same again.
+-- No two attempts have the same token.
 SELECT count(DISTINCT token) = count(*) FROM update_tier.installation;
 
 -- Nothing is granted after a halt; leases granted before can be reported on.
@@ -43,7 +43,7 @@ SELECT update_tier.report(token, 'succeeded') FROM update_tier.installed
  WHERE package = 'p' AND state = 'claimed' AND workspace = w(6);
 SELECT production_succeeded FROM update_tier.status WHERE package = 'p';
 
--- Unknown workspaces, and NULL.
+-- Unknown workspaces and NULL get no token, and no error.
 SELECT update_tier.claim('q', '3', w(99)) IS NULL, update_tier.claim('q', '3', NULL) IS NULL;
 
 -- Maintenance of the tables, also in the middle of a transaction, moves rows and

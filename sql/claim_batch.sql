@@ -1,5 +1,5 @@
 --
--- claim_batch: the next workspaces of the whole fleet, or of those that are given.
+-- claim_batch leases the next due workspaces: of the whole fleet, or of the candidates.
 --
 \getenv abs_srcdir PG_ABS_SRCDIR
 \set fleet :abs_srcdir '/test/fleet.sql'
@@ -41,7 +41,7 @@ UPDATE workspaces SET live = false WHERE id = w(7);
 UPDATE workspaces SET update_tier = 'production' WHERE id = w(2);
 SELECT batch('1');
 SELECT batch('1') IS NULL AS nothing_due;
--- Leases run out: their second and last attempt.
+-- Leases expire: the second attempt, which is the last.
 SELECT later('1 hour');
 SELECT batch('1');
 SELECT later('1 hour');

@@ -1,6 +1,6 @@
 --
--- The constraints of the state tables hold for every role that writes to them, a
--- superuser in a hurry included.
+-- The constraints of the state tables hold for every role that writes to the tables,
+-- superusers included.
 --
 \getenv abs_srcdir PG_ABS_SRCDIR
 \set fleet :abs_srcdir '/test/fleet.sql'
@@ -54,7 +54,7 @@ SELECT try(:r, $$phase = 'soaking'$$);
 SELECT try(:r, $$phase = 'soaking', soaks_from = now()$$);
 SELECT try(:r, $$phase = 'promoted'$$);
 SELECT try(:r, $$phase = 'promoted', promoted_at = now()$$);
--- Settings and tallies are in range; names and phases are valid.
+-- Settings and counters are in range; names and phases are valid.
 SELECT try(:r, 'min_successes = 0');
 SELECT try(:r, 'max_failures = -1');
 SELECT try(:r, 'max_failure_percent = 101');
@@ -115,8 +115,8 @@ SELECT try(:i, $$state = 'failed', evidence = 'failed', evidence_tier = 'canery'
 SELECT try(:i, $$state = 'baking'$$);
 SELECT try(:i, 'tier = NULL');
 
--- Unique are: the name of a package; a version of a package; for each package the
--- version in canary or soaking, and the queued one; an installation for each
+-- These are unique: the name of a package; a version of a package; for each package
+-- the version in canary or soaking, and the queued version; an installation for each
 -- package and workspace; a token.
 CREATE FUNCTION try_insert(relation regclass, columns text, "values" text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE

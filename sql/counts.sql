@@ -1,5 +1,5 @@
 --
--- update_tier.counts(): both tiers, always.
+-- update_tier.counts() counts live workspaces, and always returns both tiers.
 --
 CREATE EXTENSION update_tier;
 SELECT * FROM update_tier.counts();

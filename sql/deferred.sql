@@ -1,5 +1,6 @@
 --
--- Constraints and triggers that are deferred to the end of the transaction.
+-- The table has constraints and triggers that are deferred to the end of the
+-- transaction.
 --
 \set SHOW_CONTEXT never
 CREATE TABLE tenants (id integer PRIMARY KEY);
@@ -10,14 +11,15 @@ CREATE TABLE workspaces (
     slug   text UNIQUE DEFERRABLE INITIALLY DEFERRED);
 INSERT INTO workspaces SELECT ('00000000-0000-0000-0000-00000000000' || n)::uuid, 1, 'w' || n FROM generate_series(1, 4) AS n;
 
--- With checks still to come the table cannot be altered: nothing has happened.
+-- While deferred checks are pending the server does not alter the table: CREATE
+-- EXTENSION fails and changes nothing.
 BEGIN;
 INSERT INTO workspaces VALUES ('00000000-0000-0000-0000-000000000009', 2, 'w9');
 CREATE EXTENSION update_tier;
 \echo :LAST_ERROR_SQLSTATE
 ROLLBACK;
 SELECT count(*) FROM pg_extension WHERE extname = 'update_tier';
--- Done at once, it can; and is undone with the rest.
+-- With immediate checks CREATE EXTENSION succeeds.  A COMMIT that fails undoes it.
 BEGIN;
 SET CONSTRAINTS ALL IMMEDIATE;
 CREATE EXTENSION update_tier;
@@ -27,8 +29,7 @@ COMMIT;
 SELECT count(*) FROM pg_extension WHERE extname = 'update_tier';
 CREATE EXTENSION update_tier;
 
--- A transaction that fails at its end takes tiers, versions, leases and reports
--- along.
+-- A COMMIT that fails undoes tiers, versions, leases and reports.
 SELECT set_update_tier('00000000-0000-0000-0000-000000000001', 'canary');
 BEGIN;
 UPDATE workspaces SET slug = 'w1' WHERE slug = 'w2';
@@ -40,7 +41,7 @@ SELECT workspace_tier('00000000-0000-0000-0000-000000000002');
 SELECT count(*) FROM update_tier.status;
 SELECT count(*) FROM update_tier.installed;
 
--- So does a constraint trigger that objects to a tier.
+-- A constraint trigger can refuse a tier at COMMIT.
 CREATE FUNCTION too_many() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF (SELECT workspaces FROM update_tier.counts() WHERE tier = 'canary') > 1 THEN
@@ -55,14 +56,14 @@ SELECT set_update_tier('00000000-0000-0000-0000-000000000002', 'canary');
 SELECT canary_workspaces();
 COMMIT;
 SELECT canary_workspaces();
--- It sees the end of the transaction.
+-- The trigger sees the tiers at the end of the transaction.
 BEGIN;
 SELECT set_update_tier('00000000-0000-0000-0000-000000000002', 'canary');
 SELECT set_update_tier('00000000-0000-0000-0000-000000000001', 'production');
 COMMIT;
 SELECT canary_workspaces();
 
--- Nor can it be detached then.
+-- detach also fails while deferred checks are pending.
 BEGIN;
 UPDATE workspaces SET slug = slug;
 SELECT update_tier.detach();
@@ -73,7 +74,7 @@ DROP EXTENSION update_tier;
 DROP TABLE workspaces, tenants;
 DROP FUNCTION too_many;
 
--- An id that is unique at the end of the transaction only will do.
+-- A deferred unique constraint on id is enough for attach.
 CREATE TABLE workspaces (id uuid NOT NULL UNIQUE DEFERRABLE INITIALLY DEFERRED);
 CREATE EXTENSION update_tier;
 DROP EXTENSION IF EXISTS update_tier CASCADE;

@@ -1,9 +1,9 @@
 --
--- update_tier.detach: back to plain SQL, every value kept.
+-- update_tier.detach turns the table back to plain SQL, and keeps every value.
 --
 CREATE EXTENSION update_tier;
 
--- Nothing attached: no harm done.
+-- Nothing is attached: detach does nothing.
 SELECT update_tier.detach();
 
 CREATE TABLE w (id uuid PRIMARY KEY, n integer);
@@ -21,8 +21,7 @@ SELECT * FROM canary_workspaces();
 DROP EXTENSION update_tier;
 SELECT n, update_tier FROM w ORDER BY n;
 
--- Attached again it is as it was, but for the condition; and in one
--- transaction, there and back.
+-- attach after detach finds the same tiers; also several calls in one transaction.
 CREATE EXTENSION update_tier;
 BEGIN;
 SELECT update_tier.attach('w');
@@ -33,18 +32,18 @@ SELECT * FROM canary_workspaces();
 ROLLBACK;
 SELECT * FROM update_tier.attached;
 
--- Without its index.
+-- detach creates the index of the plain-SQL form if the table has none.
 SELECT update_tier.attach('w', create_index => false);
 SELECT update_tier.detach();
 SELECT pg_get_indexdef('w_update_tier_canary'::regclass);
 
--- With an index whose condition can no longer be read.
+-- detach succeeds although live_when names a column that was renamed.
 SELECT update_tier.attach('w', 'n < 3');
 ALTER TABLE w RENAME COLUMN n TO number;
 SELECT update_tier.detach();
 \d w
 
--- The column is gone, the table is gone: there is nothing to turn back.
+-- If the column or the table was dropped, detach only forgets the table.
 SELECT update_tier.attach('w');
 ALTER TABLE w DROP COLUMN update_tier;
 SELECT update_tier.detach();

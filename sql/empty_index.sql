@@ -1,11 +1,12 @@
 --
--- Attaching a table that gets the column builds the index without a scan, unless a
--- row has been written, or the column been changed, in the meantime.
+-- If attach adds the column, it builds the index without a scan of the table, unless a
+-- row was written or the column was changed after attach had added it.
 --
 CREATE EXTENSION update_tier;
 
--- Attach, and say which tables were scanned; then compare the index to the rows.
--- The server counts the scans of its own DDL, too, and nothing else here begins one.
+-- attach() calls update_tier.attach and returns how often each table was scanned; the
+-- server counts the scans of its own DDL, too.  canaries() returns the canaries by the
+-- index or by the rows.
 CREATE FUNCTION attach(relation regclass, live_when text DEFAULT NULL) RETURNS TABLE (scanned regclass, scans bigint)
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -50,10 +51,11 @@ SELECT * FROM attach('w');
 SHOW track_counts;
 SHOW max_parallel_maintenance_workers;
 TABLE indexes;
--- What the planner knows of the table is what it knew.
+-- The table's statistics in pg_class are unchanged.
 SELECT relpages, reltuples, relhasindex FROM pg_class WHERE oid = 'w'::regclass;
 SELECT * FROM canaries('index');
--- Right after: rows that are updated, in place or not, inserted and deleted.
+-- Rows that are updated (in place or not), inserted and deleted after attach: the index
+-- has the right entries.
 UPDATE w SET live = false WHERE id = '00000000-0000-0000-0000-000000000003';
 UPDATE w SET update_tier = 'canary' WHERE id <= '00000000-0000-0000-0000-000000000004';
 UPDATE w SET live = true;
@@ -67,7 +69,7 @@ REINDEX INDEX w_update_tier_canary;
 SELECT * FROM canaries('index');
 SELECT start_over();
 
--- With live_when, and in a session that does not count.
+-- With live_when, in a session with track_counts off.
 SET track_counts = off;
 SELECT * FROM attach('w', 'live');
 SHOW track_counts;
@@ -76,8 +78,8 @@ SELECT indexdef FROM pg_indexes WHERE indexname = 'w_update_tier_canary';
 SELECT start_over();
 RESET track_counts;
 
--- Rows that this transaction has written before do not have the column either, nor
--- do those of a column that was rolled back.
+-- Rows that this transaction wrote before attach do not have the column either.  A
+-- column of the same name that was rolled back makes no difference.
 BEGIN;
 SELECT count(*) FROM w;
 UPDATE w SET live = false WHERE id < '00000000-0000-0000-0000-000000000009';
@@ -102,7 +104,7 @@ SELECT fill('w');
 SELECT * FROM attach('w');
 ROLLBACK;
 
--- Rolled back, and attached again.
+-- attach is rolled back, and called again.
 BEGIN;
 SELECT * FROM attach('w');
 ROLLBACK;
@@ -110,13 +112,13 @@ TABLE indexes;
 SELECT * FROM attach('w');
 SELECT start_over();
 
--- An index of the same name is refused as ever.
+-- Another index with the same name is an error, as always.
 CREATE INDEX w_update_tier_canary ON w (id) WHERE live;
 SELECT update_tier.attach('w');
 DROP INDEX w_update_tier_canary;
 
--- Event triggers see the statements that they saw, and may do anything.  One that
--- does nothing to the rows costs no scan.
+-- Event triggers fire as for any attach.  An event trigger that writes no row of the
+-- table costs no scan.
 CREATE TABLE seen (tag text, object text);
 CREATE FUNCTION see() RETURNS event_trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -128,8 +130,8 @@ SELECT * FROM seen WHERE object ~ 'w' OR tag ~ 'INDEX';
 DROP EVENT TRIGGER see;
 SELECT start_over();
 
--- One that writes rows: after the column is added, and before the index is built.
--- The UPDATE is a scan as well.  (In CREATE INDEX, names have to be qualified.)
+-- An event trigger writes rows: after the column is added, and before the index is
+-- built.  Its UPDATE is a scan as well.  (In CREATE INDEX, names have to be qualified.)
 CREATE FUNCTION meddle() RETURNS event_trigger LANGUAGE plpgsql AS $$
 DECLARE
     statement text := current_setting('test.meddle');
@@ -152,8 +154,8 @@ SELECT * FROM attach('w');
 SELECT * FROM canaries('index');
 SELECT start_over();
 
--- The same by an insert, by a row that is deleted and inserted, and where the
--- session does not count rows.
+-- The same with an INSERT; and, with track_counts off, with a row that is deleted and
+-- another that is inserted.
 SET test.meddle = $$INSERT INTO public.w VALUES ('00000000-0000-0000-0000-000000000030', true, 'canary')$$;
 SELECT * FROM attach('w');
 SELECT * FROM canaries('index');
@@ -166,7 +168,7 @@ RESET track_counts;
 SELECT * FROM canaries('index');
 SELECT start_over();
 
--- As many rows after a TRUNCATE as were there before it.
+-- After a TRUNCATE as many rows are inserted as the transaction had inserted before.
 SET test.meddle = $$CREATE TEMP TABLE kept AS SELECT id, live FROM public.w; TRUNCATE public.w;
     INSERT INTO public.w SELECT id, live, 'canary' FROM kept WHERE id < '00000000-0000-0000-0000-000000000004'; DROP TABLE kept$$;
 BEGIN;
@@ -175,7 +177,7 @@ SELECT update_tier.attach('w');
 SELECT * FROM canaries('index');
 ROLLBACK;
 
--- No row is written, but those that are there become canaries.
+-- No row is written, but all rows become canaries by the default of a new column.
 SET test.meddle = $$SET LOCAL client_min_messages = warning; ALTER DOMAIN public.update_tier DROP CONSTRAINT canary_or_production;
     ALTER TABLE public.w DROP COLUMN update_tier, ADD COLUMN update_tier public.update_tier NOT NULL DEFAULT 'canary'$$;
 BEGIN;
@@ -183,7 +185,7 @@ SELECT * FROM attach('w');
 SELECT * FROM canaries('index');
 ROLLBACK;
 
--- Nor here: the column is exchanged for an older one.
+-- No row is written, but an older column takes the place of the new one.
 BEGIN;
 SET LOCAL test.meddle = '';
 SELECT update_tier.attach('w');
@@ -196,7 +198,7 @@ SELECT * FROM attach('w');
 SELECT * FROM canaries('index');
 ROLLBACK;
 
--- Another index is built as it has to be.
+-- An index that the event trigger creates is built from the rows.
 SET test.meddle = $$CREATE INDEX w_live ON public.w (id) WHERE live; CREATE INDEX w_production ON public.w (id) WHERE update_tier = 'production'$$;
 BEGIN;
 SELECT * FROM attach('w');
@@ -204,7 +206,8 @@ SELECT relname, reltuples > 0 AS has_rows FROM pg_class WHERE relname IN ('w_liv
 SELECT * FROM canaries('index');
 ROLLBACK;
 
--- It fails: an index that is created next has its rows, and attach succeeds.
+-- The event trigger raises an error.  An index that is created afterwards has its rows,
+-- and the next attach succeeds.
 SET test.meddle = $$SELECT 1 / 0$$;
 SELECT update_tier.attach('w');
 ALTER EVENT TRIGGER meddle_before DISABLE;
@@ -224,7 +227,7 @@ SELECT * FROM canaries('index');
 SELECT start_over();
 DROP TABLE w;
 
--- Partitions: each by itself.  A child that is none has no part in the index.
+-- Each partition is decided by itself.
 CREATE TABLE w (id uuid PRIMARY KEY, live boolean NOT NULL DEFAULT true) PARTITION BY RANGE (id);
 CREATE TABLE w_1 (live boolean NOT NULL DEFAULT true, gone text, id uuid NOT NULL);
 ALTER TABLE w_1 DROP COLUMN gone;
@@ -240,7 +243,7 @@ SET enable_seqscan = off;
 SELECT * FROM canary_workspaces();
 RESET enable_seqscan;
 SELECT start_over();
--- Only the one in which a row was written is scanned.
+-- Only the partition in which a row was written is scanned.
 ALTER EVENT TRIGGER meddle_after ENABLE;
 SET test.meddle = $$UPDATE public.w SET update_tier = 'canary' WHERE id = '00000000-0000-0000-0000-000000000007'$$;
 SELECT * FROM attach('w');

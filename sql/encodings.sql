@@ -1,6 +1,6 @@
 --
--- Values and names in other encodings than UTF-8, and bytes that are text in
--- none.
+-- Values and names in other encodings than UTF-8, and bytes that are valid in no
+-- encoding.
 --
 CREATE DATABASE regress_latin1 ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0;
 \c regress_latin1
@@ -20,7 +20,7 @@ SELECT package, version FROM update_tier.status;
 \c contrib_regression
 DROP DATABASE regress_latin1;
 
--- SQL_ASCII: bytes are bytes.
+-- With SQL_ASCII the server accepts any bytes.
 CREATE DATABASE regress_ascii ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0;
 \c regress_ascii
 CREATE TABLE workspaces (id uuid PRIMARY KEY);

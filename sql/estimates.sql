@@ -1,6 +1,6 @@
 --
--- The planner expects as many rows as there are, so that joins with the lists
--- are planned well.
+-- The planner's estimates for the lists are close to the real numbers of rows, so that
+-- joins with the lists are planned well.
 --
 CREATE TABLE workspaces (id uuid PRIMARY KEY, n integer);
 INSERT INTO workspaces SELECT md5(n::text)::uuid, n FROM generate_series(1, 10000) AS n;
@@ -35,16 +35,17 @@ SELECT off_by($$SELECT * FROM workspaces_in_tier('canary', NULL, 0)$$);
 SELECT off_by('SELECT * FROM update_tier.counts()');
 SELECT off_by('SELECT * FROM update_tier.tiers()');
 
--- Not known when it is planned: a fraction behind a given id, the larger tier.
+-- What is not known at planning time is assumed: a third of the tier for the ids greater
+-- than a given id, and the larger tier for an unknown one.
 SELECT estimate($$SELECT * FROM workspaces_in_tier('production', '00000000-0000-0000-0000-000000000000')$$) BETWEEN 2000 AND 5000 AS a_third;
 SELECT estimate($$SELECT w.* FROM update_tier.tiers() AS t, workspaces_in_tier(t) AS w$$) > 5000 AS of_the_larger;
 
--- With a condition on live rows the estimate is that of the query which runs.
+-- With live_when the estimate is that of the query which runs.
 SELECT update_tier.attach('workspaces', 'n % 2 = 0 OR n > 100');
 ANALYZE workspaces;
 SELECT estimate('SELECT * FROM canary_workspaces()') BETWEEN 1 AND 500 AS plausible;
 
--- Planning does not fail: it is the call that says what is wrong.
+-- Planning does not fail.  Only the call raises the error.
 EXPLAIN (COSTS OFF) SELECT * FROM workspaces_in_tier('canery');
 EXPLAIN (COSTS OFF) SELECT * FROM workspaces_in_tier(NULL, NULL, -1);
 ALTER TABLE workspaces DROP COLUMN update_tier;

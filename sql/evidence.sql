@@ -1,6 +1,6 @@
 --
--- What evidence does to a rollout: thresholds, halts, resume.  What each outcome is
--- evidence for stands in outcome.sql.
+-- What evidence does to a rollout: thresholds, halts, resume.  outcome.sql shows what
+-- each outcome is evidence for.
 --
 \getenv abs_srcdir PG_ABS_SRCDIR
 \set fleet :abs_srcdir '/test/fleet.sql'
@@ -15,7 +15,7 @@ SELECT package, version, phase, canary_succeeded AS cs, canary_failed AS cf, can
 SELECT update_tier.set_policy(max_failures => 1, min_successes => 2, retry_delay => '0');
 SELECT count(update_tier.start(p, '1')) FROM unnest(ARRAY['withdrawn', 'retried', 'both', 'spent', 'cleared', 'moved', 'carried']) AS p;
 
--- A success is withdrawn: the soak ends when too few successes are left.
+-- A later report takes a success back: the soak ends when too few successes are left.
 SELECT update_tier.claim('withdrawn', '1', w(1)) AS t1, update_tier.claim('withdrawn', '1', w(2)) AS t2 \gset
 SELECT update_tier.report(:t1, 'succeeded'), update_tier.report(:t2, 'succeeded');
 SELECT update_tier.report(:t2, 'error', detail => 'it had not booted');
@@ -23,8 +23,8 @@ SELECT * FROM counted WHERE package = 'withdrawn';
 SELECT soak_ends_at FROM update_tier.status WHERE package = 'withdrawn';
 SELECT run('withdrawn', '1', 2);
 
--- A last attempt that expires is a failure; by the clock alone, without anybody's
--- report.
+-- When the lease of a last attempt expires, that is a failure: by the clock alone,
+-- without a report.
 SELECT update_tier.set_policy('expire', max_failures => 0, max_attempts => 2);
 SELECT update_tier.start('expire', '1');
 SELECT update_tier.claim('expire', '1', w(1)) AS t1 \gset
@@ -46,20 +46,20 @@ SELECT * FROM counted WHERE package = 'expire';
 SELECT update_tier.report(:t2, 'succeeded');
 SELECT * FROM counted WHERE package = 'expire';
 
--- When a last attempt expires within a soak production never opens.
+-- When a last attempt expires within a soak, the version does not open to production.
 SELECT update_tier.set_policy('expire', max_attempts => 1, min_successes => 1, soak => '1 hour', lease => '30 minutes');
 SELECT update_tier.start('expire', '2');
 SELECT run('expire', '2', 1), update_tier.claim('expire', '2', w(2)) IS NOT NULL AS granted;
 SELECT later('90 minutes');
 SELECT phases('expire'), update_tier.is_open('expire', '2', 'production');
--- With one failure tolerated it does.
+-- With one failure tolerated it opens.
 SELECT update_tier.set_policy('expire', max_failures => 1);
 SELECT update_tier.start('expire', '3');
 SELECT run('expire', '3', 1), update_tier.claim('expire', '3', w(3)) IS NOT NULL AS granted;
 SELECT later('90 minutes');
 SELECT phases('expire'), update_tier.is_open('expire', '3', 'production');
 
--- An attempt that was reported on does not expire.
+-- An attempt that was reported does not expire.
 SELECT update_tier.set_policy('expire', max_failures => 0);
 SELECT update_tier.start('expire', '4');
 SELECT run('expire', '4', 1), update_tier.claim('expire', '4', w(2)) AS t \gset
@@ -74,7 +74,7 @@ SELECT run('retried', '1', 1);
 SELECT * FROM counted WHERE package = 'retried';
 
 -- More than max_failures in a tier halt the rollout; failures of both tiers are not
--- added.  The reason names the workspace that tipped it, and its detail.
+-- added.  The reason names the workspace that was one too many, and its detail.
 SELECT run('both', '1', 1, 'failed'), run('both', '1', 2), run('both', '1', 3);
 SELECT update_tier.promote('both', '1');
 SELECT run('both', '1', 4, 'failed');
@@ -130,7 +130,7 @@ SELECT run('share', '3', 205, 'failed');
 SELECT phases('share');
 SELECT run('share', '3', 206, 'failed');
 SELECT reason FROM update_tier.status WHERE package = 'share' AND version = '3';
--- Successes of workspaces that have a newer version by now are still outcomes.
+-- Successes of workspaces that have a newer version now still count as outcomes.
 SELECT update_tier.abort('share', '3'), update_tier.retry('share', '3'), update_tier.promote('share', '3', 'again');
 SELECT count(update_tier.report(token, 'succeeded'))
   FROM update_tier.claim_batch('share', '3', 200, ARRAY(SELECT w(n) FROM generate_series(101, 204) AS n));
@@ -150,8 +150,8 @@ SELECT update_tier.halt('cleared', '1'), update_tier.retry('cleared', '1');
 SELECT update_tier.report(:t, 'failed');
 SELECT * FROM counted WHERE package = 'cleared';
 
--- A canary fails, becomes production and fails again: the failure is one of
--- production then.
+-- A canary fails, becomes production, and the lease of its last attempt expires: the
+-- failure counts for production then.
 SELECT update_tier.set_policy('moved', max_failures => 1, max_attempts => 2, min_successes => 1, apply_to_running => true);
 SELECT run('moved', '1', 1), run('moved', '1', 2, 'failed'), update_tier.promote('moved', '1');
 SELECT run('moved', '1', 9, 'failed');
@@ -164,9 +164,9 @@ SELECT update_tier.explain('moved', '1', w(8));
 SELECT * FROM counted WHERE package = 'moved';
 UPDATE workspaces SET update_tier = 'canary' WHERE id = w(2);
 
--- A failure counts for the tier of its attempt.  When a last attempt runs out
--- in another tier it takes an earlier failure along, so that the next one in
--- the first tier is tolerated, whether somebody looks in between or not.
+-- A failure counts for the tier of its attempt.  When a last attempt expires in another
+-- tier, the workspace's earlier failure moves to that tier.  So the next failure in the
+-- first tier is tolerated, also if no call has looked in between.
 SELECT update_tier.set_policy('carried', min_successes => 1, max_attempts => 2, max_failures => 1, soak => '0', lease => '1 minute', apply_to_running => true);
 SELECT run('carried', '1', 1), run('carried', '1', 2, 'failed'), run('carried', '1', 3, 'error');
 SELECT set_update_tier(w(2), 'production');
@@ -177,7 +177,7 @@ SELECT later('1 hour');
 SELECT phases('carried');
 SELECT update_tier.promote('carried', '1');
 SELECT * FROM counted WHERE package = 'carried';
--- The other way round there are two of them in a tier for ten seconds.
+-- In the other order canary has two failures for ten seconds, which halts the version.
 SELECT update_tier.abort('carried', '1'), update_tier.retry('carried', '1'), set_update_tier(w(2), 'canary');
 SELECT run('carried', '1', 1), run('carried', '1', 2, 'failed'), run('carried', '1', 3, 'error');
 SELECT set_update_tier(w(2), 'production');

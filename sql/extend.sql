@@ -1,5 +1,5 @@
 --
--- extend() puts off the end of a live lease.
+-- extend() sets a later end of a live lease.
 --
 \getenv abs_srcdir PG_ABS_SRCDIR
 \set fleet :abs_srcdir '/test/fleet.sql'
@@ -58,7 +58,7 @@ SELECT update_tier.extend(:t2) > now() AS extended;
 SELECT n(workspace), state, lease_until - now() > '1 hour' AS later FROM update_tier.installed WHERE package = 'r' ORDER BY workspace;
 SELECT later('1 hour');
 SELECT canary_in_flight FROM update_tier.status WHERE package = 'r';
--- An end beyond all moments is infinity; a report ends the lease.
+-- An end later than any timestamp is infinity; a report ends the lease.
 SELECT update_tier.extend(:t1, '178000000 years');
 SELECT update_tier.extend(:t1, '178000000 years'), update_tier.report(:t1, 'succeeded');
 

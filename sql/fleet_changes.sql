@@ -1,6 +1,7 @@
 --
--- Evidence, not snapshots: workspaces that appear, vanish, sleep or change
--- tier neither wedge a rollout nor break it.
+-- Workspaces are added, are deleted, do not answer, stop being live or change their
+-- tier: a rollout neither hangs nor breaks, because it needs evidence and no fixed list
+-- of workspaces.
 --
 -- No canaries at all: production stays closed.
 \getenv abs_srcdir PG_ABS_SRCDIR
@@ -44,7 +45,7 @@ SELECT phases('offline');
 SELECT later('1 minute');
 SELECT phases('offline');
 
--- A canary that is skipped, however often, holds nothing up.
+-- A canary that is skipped, however often, does not delay the rollout.
 SELECT update_tier.set_policy('sleeps', retry_delay => '0', max_attempts => 1);
 SELECT update_tier.start('sleeps', '1'), run('sleeps', '1', 3, 'skipped');
 SELECT run('sleeps', '1', 3, 'skipped');
@@ -53,12 +54,12 @@ SELECT run('sleeps', '1', 1);
 SELECT later('24 hours');
 SELECT phases('sleeps'), update_tier.allows('sleeps', '1', w(3)), update_tier.allows('sleeps', '1', w(4));
 
--- All canaries are demoted in mid-soak: their successes still count.
+-- All canaries become production during the soak: their successes still count.
 SELECT update_tier.start('demoted', '1'), run('demoted', '1', 1);
 UPDATE workspaces SET update_tier = 'production';
 SELECT later('24 hours');
 SELECT phases('demoted');
--- All canaries are demoted before they report: the version waits for new canaries.
+-- All canaries become production before they report: the version waits for new canaries.
 SELECT update_tier.start('demoted', '2');
 SELECT update_tier.explain('demoted', '2', w(1));
 UPDATE workspaces SET update_tier = 'canary' WHERE n(id) <= 3;
@@ -74,7 +75,7 @@ SELECT n(workspace) FROM update_tier.claim_batch('deleted', '1');
 SELECT * FROM update_tier.progress('deleted', '1');
 
 -- A workspace is deleted, and the lease of its last attempt expires: that halts
--- nothing, whether the package is read and written before, or not.
+-- nothing, whether or not the package is read and written in between.
 INSERT INTO workspaces (id, update_tier) VALUES (w(1), 'canary');
 UPDATE workspaces SET live = true WHERE id = w(2);
 SELECT update_tier.set_policy(max_attempts => 1);
@@ -100,7 +101,7 @@ UPDATE workspaces SET live = true WHERE id = w(2);
 SELECT phases('asleep');
 SELECT update_tier.reset_policy('*', 'max_attempts');
 
--- Tiers change in mid-rollout: evidence counts for the tier of the claim.
+-- Tiers change during a rollout: evidence counts for the tier at the time of the claim.
 SELECT update_tier.start('flip', '1'), update_tier.claim('flip', '1', w(3)) AS t \gset
 UPDATE workspaces SET update_tier = 'production' WHERE id = w(3);
 SELECT update_tier.explain('flip', '1', w(3)) LIKE 'leased until %' AS leased;
@@ -118,7 +119,7 @@ SELECT * FROM update_tier.progress('flip', '1');
 INSERT INTO workspaces (id) VALUES (w(10));
 SELECT update_tier.wanted_version('flip', w(10)), run('flip', '1', 10);
 
--- No table is attached: clear errors, and the evidence is kept.
+-- No table is attached: calls that need it raise an error, and the evidence is kept.
 SELECT update_tier.detach();
 SELECT update_tier.claim('flip', '1', w(6));
 SELECT update_tier.allows('flip', '1', w(6));

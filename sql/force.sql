@@ -1,6 +1,6 @@
 --
--- force() is an operator's claim for one workspace, whatever the gates, a freeze and
--- the budget say.
+-- force() is an operator's claim for one workspace.  The phase, a freeze and the budget
+-- do not keep it from being granted.
 --
 \getenv abs_srcdir PG_ABS_SRCDIR
 \set fleet :abs_srcdir '/test/fleet.sql'
@@ -31,14 +31,14 @@ SELECT why('p', 'v1', 2), update_tier.claim('p', 'v1', w(2));
 SELECT update_tier.force('p', 'v1', w(2), 'third of two') AS t2 \gset
 SELECT why('p', 'v1', 3), (SELECT in_flight FROM update_tier.package WHERE name = 'p');
 SELECT * FROM update_tier.claim_batch('p');
--- Its report counts as any other.
+-- The report of a forced attempt counts as any other.
 SELECT update_tier.report(:t5, 'succeeded'), update_tier.report(:t1, 'error');
 SELECT * FROM counted;
 SELECT update_tier.report(:t2, 'succeeded');
 SELECT * FROM counted;
 
--- Within retry_delay, with spent attempts, and for a workspace that has succeeded: each
--- is another attempt.
+-- force() also works within retry_delay, when the attempts are spent, and for a
+-- workspace that has succeeded.  Each is one more attempt.
 SELECT why('p', 'v1', 1);
 SELECT update_tier.force('p', 'v1', w(1), 'it is back') AS t1 \gset
 SELECT update_tier.report(:t1, 'error'), why('p', 'v1', 1);
@@ -72,7 +72,7 @@ SELECT update_tier.force('q', 'v4', w(5), 'the house is on fire') IS NOT NULL AS
 SELECT update_tier.thaw('q');
 SELECT update_tier.thaw();
 
--- To an older version: the workspace is due for the newer one again afterwards.
+-- An older version can be forced.  Afterwards the workspace is due for the newer one.
 SELECT update_tier.set_policy('r', soak => '0', retry_delay => '0');
 SELECT update_tier.start('r', 'v1'), update_tier.promote('r', 'v1', 'at once');
 SELECT update_tier.start('r', 'v2'), update_tier.promote('r', 'v2', 'at once');

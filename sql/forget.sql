@@ -1,6 +1,6 @@
 --
--- forget() drops what is known of a workspace, for one that was restored from a
--- backup or replaced.  The workspace is due from the beginning.
+-- forget() deletes what is known about a workspace that was restored from a backup or
+-- replaced.  The workspace is due from the beginning.
 --
 \getenv abs_srcdir PG_ABS_SRCDIR
 \set fleet :abs_srcdir '/test/fleet.sql'
@@ -30,7 +30,7 @@ SELECT * FROM counted;
 SELECT canary_moved_on FROM update_tier.rollout WHERE package = 'p';
 -- What the workspace has of another package stays.
 SELECT package, n(workspace) FROM update_tier.installed;
--- The next attempt is the first.
+-- The next attempt has the number 1.
 SELECT n(workspace), attempt FROM update_tier.claim_batch('p') ORDER BY workspace;
 SELECT count(update_tier.report(token, 'succeeded')) FROM update_tier.installed WHERE package = 'p';
 SELECT * FROM counted;
@@ -41,7 +41,7 @@ SELECT * FROM counted;
 SELECT later('24 hours');
 SELECT * FROM counted;
 
--- The workspace may have an older version than before, as it does not run the newer
+-- The workspace can get an older version than before, because it does not run the newer
 -- one any more.
 SELECT update_tier.start('p', 'v2');
 SELECT run('p', 'v2', 1);
@@ -50,15 +50,15 @@ SELECT update_tier.forget('p', w(1), 'restored from the backup of Sunday');
 SELECT why('p', 'v1', 1), why('p', 'v2', 1);
 SELECT update_tier.observe('p', 'v1', w(1));
 SELECT why('p', 'v2', 1), update_tier.wanted_version('p', w(1));
--- A halted version that it had no longer keeps it from an older one.
+-- After forget() a halted version does not keep the workspace from an older one.
 SELECT run('p', 'v2', 2);
 SELECT update_tier.halt('p', 'v2');
 SELECT why('p', 'v1', 2);
 SELECT update_tier.forget('p', w(2), 'replaced');
 SELECT why('p', 'v1', 2);
 
--- A workspace that holds a live lease cannot be forgotten.  After the lease it can
--- be, and a late report is known for what it is.
+-- A workspace that holds a live lease cannot be forgotten.  After the lease it can be.
+-- A late report is not counted then, and says so.
 SELECT update_tier.claim('p', 'v1', w(4)) AS t \gset
 \set VERBOSITY sqlstate
 SELECT update_tier.forget('p', w(4), 'replaced');
@@ -70,11 +70,11 @@ SELECT count(*) FROM update_tier.installed WHERE workspace = w(4);
 -- The last attempt expired before that, which counts as a failure.
 SELECT * FROM counted;
 
--- A deleted workspace can be forgotten; of an unknown one nothing is known.
+-- A deleted workspace can be forgotten.  For an unknown one forget() returns false.
 SELECT run('p', 'v1', 5);
 DELETE FROM workspaces WHERE id = w(5);
 SELECT update_tier.forget('p', w(5), 'gone'), update_tier.forget('p', w(99), 'never was');
--- The log tells the reasons, and which tokens lost their attempt.
+-- The events contain the reasons, and the tokens whose attempts were forgotten.
 SELECT kind, n(workspace), token IS NOT NULL AS token, detail FROM update_tier.event WHERE kind IN ('forgotten', 'replaced') ORDER BY id;
 DROP VIEW counted;
 DROP FUNCTION why;

@@ -1,6 +1,6 @@
 --
--- A freeze closes every gate of a package, or of all; phases, clocks, leases and
--- reports go on.
+-- A freeze closes every gate of a package, or of all packages.  Phases, clocks, leases
+-- and reports go on.
 --
 \getenv abs_srcdir PG_ABS_SRCDIR
 \set fleet :abs_srcdir '/test/fleet.sql'
@@ -37,7 +37,7 @@ SELECT update_tier.freeze('p', now() + interval '1 hour', 'database is being mov
 SELECT * FROM gates('p', 'v1');
 SELECT * FROM gates('p', 'v2');
 SELECT why('p', 'v1', 5), why('p', 'v2', 2);
--- explain() names a reason that outlasts the freeze first.
+-- If there is another reason, which outlasts the freeze, explain() names that first.
 SELECT why('p', 'v2', 5), why('p', 'v1', 1), why('p', 'v1', 4), why('p', 'v1', 99);
 SELECT * FROM waiting;
 SELECT update_tier.promoted_version('p');
@@ -55,14 +55,15 @@ SELECT n, update_tier.wanted_version('p', w(n)) FROM unnest(ARRAY[1, 3, 4, 5]) A
 SELECT update_tier.halt('p', 'v2', 'no'), update_tier.resume('p', 'v2');
 SELECT update_tier.force('p', 'v2', w(5), 'the one that is on fire') AS t5 \gset
 SELECT update_tier.report(:t5, 'failed', detail => 'no help');
--- The soak goes on.  At the end of the freeze what was promoted meanwhile is open.
+-- The soak goes on.  At the end of the freeze the version that was promoted meanwhile is
+-- open.
 SELECT later('50 minutes');
 SELECT update_tier.is_open('p', 'v2', 'canary'), phases('p');
 SELECT later('10 minutes');
 SELECT phases('p'), update_tier.is_open('p', 'v2', 'canary'), update_tier.is_open('p', 'v2', 'production'), why('p', 'v2', 6), update_tier.wanted_version('p', w(6));
 SELECT * FROM waiting;
 
--- A later freeze replaces the one before.  Without an end it lasts until thaw().
+-- A second freeze replaces the first.  Without an end it lasts until thaw().
 SELECT update_tier.freeze('p', now() + interval '1 hour', 'an hour');
 SELECT update_tier.freeze('p', reason => 'until we know more');
 SELECT why('p', 'v2', 6), (SELECT waits_for FROM waiting WHERE version = 'v2');
@@ -80,7 +81,8 @@ SELECT update_tier.start('r', 'v1');
 SELECT * FROM waiting;
 SELECT * FROM gates('q', 'v1');
 SELECT * FROM gates('r', 'v1');
--- Of both freezes explain() tells the one that lasts longer.
+-- If both a package and all packages are frozen, explain() names the freeze that lasts
+-- longer.
 SELECT update_tier.freeze('q', now() + interval '1 hour', 'ours'), update_tier.freeze('r', now() + interval '3 hours', 'theirs');
 SELECT why('q', 'v1', 1), why('r', 'v1', 1);
 -- thaw() says that the package stays frozen by the other freeze.
@@ -123,7 +125,7 @@ SELECT update_tier.freeze('p', reason => repeat('x', 1025));
 SELECT update_tier.thaw(NULL);
 SELECT update_tier.thaw('');
 
--- The log.
+-- The events of freezes.
 SELECT package, kind, regexp_replace(detail, '\d{4}-\d\d-\d\d [0-9:.]+[-+]\d\d(:\d\d)*', '(a moment)') AS detail
   FROM update_tier.event WHERE kind IN ('frozen', 'thawed') ORDER BY id;
 -- An explanation is one line, whatever the reason.

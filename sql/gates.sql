@@ -15,10 +15,10 @@ $$;
 
 -- Not started.
 SELECT why('1', 1), why('1', 4);
--- Open; needs canaries.
+-- In canary: open to canaries, and production waits for canary successes.
 SELECT update_tier.start('p', '1');
 SELECT why('1', 1), why('1', 4);
--- Leased; expired, and due again after a while.
+-- Leased; then expired, and due again after retry_delay.
 SELECT update_tier.claim('p', '1', w(1)) IS NOT NULL AS granted;
 SELECT why('1', 1);
 SELECT later('15 minutes');
@@ -137,10 +137,10 @@ UPDATE workspaces SET live = false WHERE id = w(2);
 SELECT why('8', 2), update_tier.claim('p', '8', w(2)) IS NULL AS refused;
 SELECT update_tier.is_open('p', '8', 'canery');
 SELECT update_tier.is_open('p', '8', NULL);
--- Nor can there be a version of a name that long.
+-- A name can be too long for any package or version: no error either.
 SELECT update_tier.allows(repeat('x', 10000), repeat('y', 10000), w(1));
 
--- As the filter of a query, before its LIMIT.
+-- allows can be the filter of a query with a LIMIT.
 SELECT n(id), update_tier.explain('p', '8', id) FROM workspaces WHERE update_tier.allows('p', '8', id) ORDER BY id LIMIT 1;
 DROP FUNCTION why;
 

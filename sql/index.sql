@@ -1,5 +1,6 @@
 --
--- The partial index: what attach takes for it, builds, replaces and leaves.
+-- The partial index of the canaries: which index attach accepts, builds, replaces, and
+-- leaves alone.
 --
 CREATE EXTENSION update_tier;
 CREATE TABLE w (id uuid PRIMARY KEY, name text);
@@ -7,20 +8,20 @@ CREATE VIEW indexes AS
 SELECT indexrelid::regclass, indisvalid, pg_get_indexdef(indexrelid) AS definition
   FROM pg_index WHERE indrelid = to_regclass('w') AND NOT indisprimary ORDER BY indexrelid::regclass::text COLLATE "C";
 
--- A large table: the column first, then the index without locking writers
--- out, then attach once more, to be told that all is well.
+-- A large table: first the column, then the index, which does not block writers, then
+-- attach again, which accepts the index.
 SELECT update_tier.attach('w', create_index => false);
 TABLE indexes;
 CREATE INDEX CONCURRENTLY w_update_tier_canary ON w (id) WHERE update_tier = 'canary';
 SELECT update_tier.attach('w');
 TABLE indexes;
 
--- A build that failed leaves an invalid index, which is replaced.
+-- attach replaces an invalid index, which a failed build leaves behind.
 UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'w_update_tier_canary'::regclass;
 SELECT update_tier.attach('w');
 TABLE indexes;
 
--- Others are left alone, however near.
+-- Other indexes are left alone, however similar.
 CREATE INDEX w_a ON w (id) WHERE update_tier = 'canary' AND name IS NOT NULL;
 CREATE INDEX w_b ON w (update_tier) WHERE update_tier = 'canary';
 CREATE INDEX w_c ON w (id, name) WHERE update_tier = 'canary';
@@ -33,7 +34,7 @@ SELECT update_tier.attach('w', $$name IS NOT NULL$$);
 TABLE indexes;
 DROP INDEX w_a, w_b, w_c, w_d, w_e, w_f;
 
--- The table is renamed: its index keeps its name, and is known all the same.
+-- The table is renamed: the index keeps its name, and attach recognizes it.
 ALTER TABLE w RENAME TO v;
 SELECT update_tier.attach('v', $$name IS NOT NULL$$);
 ALTER TABLE v RENAME TO w;

@@ -7,7 +7,7 @@ CREATE EXTENSION update_tier;
 SELECT workspaces FROM update_tier.attached;
 DROP EXTENSION update_tier;
 
--- With a table: it is attached.  Whoever was there is production.
+-- With a table: it is attached, and all workspaces in it are production.
 CREATE TABLE workspaces (id uuid PRIMARY KEY, name text);
 INSERT INTO workspaces SELECT gen_random_uuid(), 'w' || n FROM generate_series(1, 3) AS n;
 CREATE EXTENSION update_tier;
@@ -15,7 +15,8 @@ SELECT * FROM update_tier.attached;
 \d workspaces
 SELECT update_tier, count(*) FROM workspaces GROUP BY 1;
 
--- Nothing that attach made belongs to the extension: it is the table's.
+-- The members of the extension.  What attach created is not among them: it belongs to
+-- the table.
 SELECT pg_describe_object(classid, objid, objsubid) AS member
   FROM pg_depend
  WHERE refclassid = 'pg_extension'::regclass AND deptype = 'e'
@@ -24,14 +25,14 @@ SELECT pg_describe_object(classid, objid, objsubid) AS member
    AND (classid <> 'pg_type'::regclass OR objid = 'update_tier'::regtype)
  ORDER BY pg_describe_object(classid, objid, objsubid) COLLATE "C";
 
--- Dropping the extension asks for CASCADE, because the column is of its type,
+-- DROP EXTENSION needs CASCADE, because the column is of the extension's type,
 DROP EXTENSION update_tier;
 -- unless the table is detached first.
 SELECT update_tier.detach();
 DROP EXTENSION update_tier;
 \d workspaces
 
--- It comes back, and finds everything as it left it.
+-- CREATE EXTENSION again adopts the column.
 CREATE EXTENSION update_tier;
 \d workspaces
 
@@ -42,8 +43,8 @@ RESET client_min_messages;
 \d workspaces
 DROP TABLE workspaces;
 
--- In another schema: the vocabulary goes there, and so does the look-out for
--- a table; the machinery's schema keeps its name.
+-- In another schema: the domain and the functions for tiers are created there, and a
+-- table workspaces there is attached.  The schema update_tier keeps its name.
 CREATE SCHEMA "Platform";
 CREATE TABLE "Platform".workspaces (id uuid PRIMARY KEY);
 CREATE EXTENSION update_tier SCHEMA "Platform";
@@ -56,7 +57,8 @@ DROP EXTENSION update_tier;
 DROP TABLE "Platform".workspaces;
 DROP SCHEMA "Platform";
 
--- Every function states its volatility on purpose, and is described.
+-- Volatility, strictness, parallel safety and LEAKPROOF of every function, and whether
+-- it has a comment.
 CREATE EXTENSION update_tier;
 SELECT p.oid::regprocedure, p.provolatile, p.proisstrict, p.proparallel, p.proleakproof,
        obj_description(p.oid, 'pg_proc') IS NOT NULL AS described

@@ -58,11 +58,11 @@ SELECT update_tier.promote('p', 'v8');
 SELECT update_tier.allows('p', 'v8', w(9)), why('p', 'v8', 9), why('p', 'v7', 9), update_tier.claim('p', 'v8', w(9));
 SELECT n(workspace) FROM update_tier.claim_batch('p', 'v8', candidates => ARRAY[w(9)]);
 SELECT production_in_flight FROM update_tier.status WHERE version = 'v7';
--- After its report it is due for v8.
+-- After its report the workspace is due for v8.
 SELECT token AS token FROM update_tier.installed WHERE workspace = w(9) \gset
 SELECT update_tier.report(:token, 'succeeded');
 SELECT why('p', 'v8', 9);
--- A version counts the workspaces that have it now: v7 shrinks as v8 spreads.
+-- A version counts the workspaces that have it now: the counts of v7 fall as v8 spreads.
 SELECT version, phase, canary_succeeded, production_succeeded FROM update_tier.status ORDER BY version;
 SELECT run('p', 'v8', 4), run('p', 'v8', 5);
 SELECT version, phase, canary_succeeded, production_succeeded FROM update_tier.status ORDER BY version;
@@ -157,7 +157,7 @@ SELECT update_tier.promote('p', 'v11', 'better');
 SELECT phases('p');
 SELECT why('p', 'v7', 2), why('p', 'v10', 2), why('p', 'v11', 2), update_tier.wanted_version('p', w(2));
 
--- When every claim succeeds, the whole fleet comes to run the promoted version.
+-- When every claim succeeds, the whole fleet runs the promoted version in the end.
 SELECT count(*) FROM work('p');
 SELECT count(*) FROM work('p');
 SELECT version, count(*) FROM update_tier.installed WHERE package = 'p' GROUP BY version ORDER BY version;

@@ -1,5 +1,6 @@
 --
--- canary_workspaces() and production_workspaces().
+-- canary_workspaces() and production_workspaces() list the workspaces of a tier,
+-- ordered by id.
 --
 CREATE EXTENSION update_tier;
 SELECT * FROM canary_workspaces();
@@ -21,7 +22,7 @@ SELECT count(*), array_agg(c) = array_agg(c ORDER BY c) AS ordered FROM producti
 SELECT n FROM canary_workspaces() AS c JOIN workspaces ON id = c ORDER BY n;
 SELECT count(*) FROM (SELECT canary_workspaces() INTERSECT SELECT production_workspaces()) AS x;
 
--- Wherever a set may stand.
+-- The functions work in every place where SQL allows a set.
 SELECT canary_workspaces() LIMIT 2;
 SELECT n, c IS NOT NULL AS canary FROM workspaces LEFT JOIN canary_workspaces() AS c ON c = id WHERE n IN (99, 100) ORDER BY n;
 SELECT count(*) FROM workspaces WHERE id IN (SELECT canary_workspaces());
@@ -31,7 +32,7 @@ DECLARE c CURSOR WITH HOLD FOR SELECT * FROM canary_workspaces();
 FETCH 2 FROM c;
 CLOSE c;
 
--- Each call sees what is there then, in its own transaction, too.
+-- Each call sees the current rows, also those that its own transaction has changed.
 BEGIN;
 UPDATE workspaces SET update_tier = 'canary' WHERE n <= 5;
 SELECT count(*) FROM canary_workspaces();
@@ -40,7 +41,7 @@ SELECT count(*) FROM canary_workspaces();
 ROLLBACK;
 SELECT count(*) FROM canary_workspaces();
 
--- One statement sees one state of things, as a STABLE function does.
+-- The functions are STABLE: they see the rows as the statement that calls them does.
 WITH changed AS (UPDATE workspaces SET update_tier = 'canary' WHERE n <= 5 RETURNING id)
 SELECT (SELECT count(*) FROM changed) AS changed, (SELECT count(*) FROM canary_workspaces()) AS canaries;
 SELECT count(*) FROM canary_workspaces();

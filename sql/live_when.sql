@@ -1,5 +1,6 @@
 --
--- live_when: only live rows count.  Platforms delete softly.
+-- live_when: only rows that meet the condition are listed and counted, because platforms
+-- often mark a workspace as removed and do not delete its row.
 --
 \getenv abs_srcdir PG_ABS_SRCDIR
 \set consumer :abs_srcdir '/test/consumer.sql'
@@ -12,7 +13,7 @@ CREATE EXTENSION update_tier;
 UPDATE workspaces SET update_tier = 'canary' WHERE name IN ('w1', 'w2', 'w3');
 SELECT * FROM canary_workspaces();
 
--- The consumer's condition, on its enum.
+-- A condition on an enum column.
 SELECT update_tier.attach('workspaces', $$status <> 'removed'$$);
 SELECT * FROM update_tier.attached;
 SELECT pg_get_indexdef('workspaces_update_tier_canary'::regclass);
@@ -21,12 +22,12 @@ SELECT count(*) FROM production_workspaces();
 SELECT * FROM workspaces_in_tier('production', '00000000-0000-0000-0000-000000000005', 2);
 SELECT * FROM update_tier.counts();
 
--- A removed workspace still has a tier, and may be given one.
+-- A removed workspace still has a tier, and it can be changed.
 SELECT workspace_tier('00000000-0000-0000-0000-000000000003');
 SELECT set_update_tier('00000000-0000-0000-0000-000000000006', 'canary');
 SELECT * FROM canary_workspaces();
 
--- A workspace is removed, and one comes back.
+-- A workspace is removed, and another is live again.
 UPDATE workspaces SET status = 'removed' WHERE name = 'w1';
 UPDATE workspaces SET status = 'online' WHERE name = 'w3';
 SELECT * FROM canary_workspaces();
@@ -38,7 +39,8 @@ EXPLAIN (COSTS OFF)
 SELECT id FROM workspaces WHERE update_tier = 'canary' AND status <> 'removed' ORDER BY id;
 RESET enable_seqscan; RESET enable_bitmapscan;
 
--- Attach again to change it: the index follows.  The same again: nothing.
+-- attach changes the condition, and replaces the index.  attach with the same condition
+-- changes nothing.
 SELECT update_tier.attach('workspaces', $$status NOT IN ('removed', 'failed') AND kind = 'workspace'$$);
 SELECT live_when FROM update_tier.attached;
 SELECT pg_get_indexdef('workspaces_update_tier_canary'::regclass);
@@ -48,12 +50,13 @@ SELECT live_when FROM update_tier.attached;
 SELECT update_tier.attach('workspaces', $$ kind='workspace'   AND status NOT IN ('removed','failed') -- as it was$$);
 SELECT count(*) FROM pg_index WHERE indrelid = 'workspaces'::regclass AND pg_get_indexdef(indexrelid) LIKE '%canary%';
 
--- Without: every row counts again.
+-- attach without a condition: every row counts again.
 SELECT update_tier.attach('workspaces');
 SELECT * FROM update_tier.counts();
 SELECT pg_get_indexdef('workspaces_update_tier_canary'::regclass);
 
--- create_index false: the old index goes, yours comes, under any name.
+-- With create_index false the old index is dropped.  Then an index of any name, created
+-- by hand, is accepted.
 SELECT update_tier.attach('workspaces', $$status <> 'removed'$$, false);
 SELECT to_regclass('workspaces_update_tier_canary');
 CREATE INDEX CONCURRENTLY canaries_by_hand ON workspaces (id)
@@ -61,8 +64,8 @@ CREATE INDEX CONCURRENTLY canaries_by_hand ON workspaces (id)
 SELECT update_tier.attach('workspaces', $$status <> 'removed'$$);
 SELECT count(*) FROM pg_index WHERE indrelid = 'workspaces'::regclass AND pg_get_indexdef(indexrelid) LIKE '%canary%';
 
--- A column it names is renamed: said clearly, also in another session; and
--- again, it is only a matter of attaching again.
+-- A column of the condition is renamed: calls are an error, also in another session,
+-- until attach is called with the new name.
 ALTER TABLE workspaces RENAME COLUMN status TO state;
 SELECT * FROM canary_workspaces();
 \echo :LAST_ERROR_SQLSTATE
@@ -74,16 +77,16 @@ SELECT workspace_tier('00000000-0000-0000-0000-000000000003');
 SELECT update_tier.attach('workspaces', $$state <> 'removed'$$);
 SELECT * FROM canary_workspaces();
 
--- Dropped: the same, and the index has gone with the column.
+-- The column is dropped: the same.  The index was dropped with the column.
 ALTER TABLE workspaces DROP COLUMN state;
 SELECT * FROM canary_workspaces();
 SELECT update_tier.attach('workspaces');
 SELECT * FROM canary_workspaces();
 SELECT pg_get_indexdef('workspaces_update_tier_canary'::regclass);
 
--- A constant means what it meant where it was written, whatever the session's
--- time zone, order of day and month, and rules for strings and numbers.  (From
--- version 19 on a backslash in a string is always one.)
+-- A constant means what it meant in the session that called attach, whatever the time
+-- zone, the order of day and month, and the rules for strings and numbers of the reading
+-- session.  (From version 19 on a backslash in a string is always a backslash.)
 SET TimeZone = 'Asia/Tokyo'; SET DateStyle = 'SQL, DMY'; SET extra_float_digits = -10;
 \set backslash '\\'
 SELECT current_setting('server_version_num')::integer < 190000 AS may_escape \gset
@@ -102,7 +105,7 @@ SELECT * FROM canary_workspaces();
 RESET ALL;
 SELECT * FROM canary_workspaces();
 
--- A value's spelling survives whatever it is made of.
+-- Names and values with quotes, backslashes and dollar signs are kept exactly.
 ALTER TABLE workspaces ADD COLUMN "Odd ""column""" text DEFAULT '';
 SELECT update_tier.attach('workspaces', $$"Odd ""column""" IS DISTINCT FROM E'it\'s \\ $live $table' AND true$$);
 SELECT live_when FROM update_tier.attached;

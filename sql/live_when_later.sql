@@ -1,7 +1,7 @@
 --
--- What live_when means may change after attach: a cast, or another type of a
--- column, can make it call a function of somebody's.  It is checked by the rules
--- of attach whenever it is read again, and whoever lists runs nobody's code.
+-- After attach, a new cast or another type of a column can make live_when call a
+-- function of the table's owner.  Whenever live_when is read again it is checked by the
+-- rules of attach, so no other role runs that function.
 --
 CREATE ROLE regress_alice;
 GRANT USAGE, CREATE ON SCHEMA public TO regress_alice;

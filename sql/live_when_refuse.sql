@@ -1,5 +1,6 @@
 --
--- live_when: what is not allowed, and what is said of it.
+-- live_when: conditions that attach refuses, with the error for each, and conditions
+-- that it accepts.
 --
 CREATE EXTENSION update_tier;
 CREATE TYPE color AS ENUM ('red', 'green');
@@ -15,7 +16,7 @@ CREATE TABLE w (
     p pair, m mood, positive positive, since timestamptz, j jsonb);
 CREATE TABLE other (live boolean);
 
--- Not a condition, or not only one.
+-- Texts that are not a condition, or more than one.
 SELECT update_tier.attach('w', '');
 SELECT update_tier.attach('w', '   ');
 SELECT update_tier.attach('w', 'live and');
@@ -30,7 +31,7 @@ SELECT update_tier.attach('w', 'no_such_column');
 SELECT update_tier.attach('w', 'name = 5 + ''x''');
 SELECT update_tier.attach('w', 'count(*) > 1');
 
--- More than the row.
+-- Conditions that depend on more than the row.
 SELECT update_tier.attach('w', 'EXISTS (SELECT 1 FROM other)');
 SELECT update_tier.attach('w', 'live OFFSET 1');
 SELECT update_tier.attach('w', 'live IN (SELECT live FROM other)');
@@ -43,7 +44,7 @@ SELECT update_tier.attach('w', $$hue::text = 'red'$$);
 SELECT update_tier.attach('w', 'ctid IS NOT NULL');
 SELECT update_tier.attach('w', 'w IS NOT NULL');
 
--- A user's code.
+-- Functions, operators, collations and types of a user.
 SELECT update_tier.attach('w', 'is_live(name)');
 SELECT update_tier.attach('w', $$name <<< 'x'$$);
 SELECT update_tier.attach('w', $$name <<< ANY (ARRAY['x'])$$);
@@ -52,7 +53,7 @@ SELECT update_tier.attach('w', 'p IS NOT NULL');
 SELECT update_tier.attach('w', $$m <> '[1,2]'$$);
 SELECT update_tier.attach('w', 'n::positive > 1');
 
--- The column that the tier is in.
+-- The column update_tier itself.
 ALTER TABLE w ADD COLUMN update_tier text NOT NULL DEFAULT 'production';
 SELECT update_tier.attach('w', $$update_tier <> 'production'$$);
 
@@ -60,7 +61,8 @@ SELECT update_tier.attach('w', $$update_tier <> 'production'$$);
 SELECT * FROM update_tier.attached;
 SELECT format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = 'w'::regclass AND attname = 'update_tier';
 
--- What is allowed: everything of the server's that depends on the row alone.
+-- Allowed are the server's own functions, operators and types, as far as they depend on
+-- the row alone, and the user's enums, and columns of the user's domains.
 CREATE FUNCTION canonical(condition text) RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM update_tier.attach('w', condition);

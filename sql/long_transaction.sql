@@ -35,8 +35,8 @@ COMMIT;
 SELECT CASE WHEN :z < 1.2 * :a THEN 'as many' ELSE :'z' || ' instead of ' || :'a' END AS pages;
 
 -- In a transaction that holds the package, because it has claimed.  There each report
--- writes the rows of the package and of the rollout; where a page is full of their
--- versions the next one is in another page, and unique indexes look at all of them.
+-- writes the rows of the package and of the rollout.  When a page is full of their old
+-- row versions the next one is in another page, and unique indexes read all of them.
 BEGIN;
 SELECT count(*) FROM update_tier.claim_batch('p', '1', 1);
 SELECT reports(3101, 3200) AS a \gset

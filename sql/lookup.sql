@@ -1,6 +1,6 @@
 --
--- Gates find a workspace through the index on its id.  Where more is needed than
--- that, they run a statement.  Whichever it is, the answer is the same.
+-- Gates find a workspace through a unique index on id, or, if that is not possible, with
+-- a statement.  The answer is the same.
 --
 CREATE SCHEMA fleet;
 CREATE ROLE regress_owner LOGIN;
@@ -19,9 +19,9 @@ UPDATE fleet.ws SET update_tier = 'canary' WHERE id = w(1);
 SELECT update_tier.set_policy(soak => '0', max_in_flight => 1000, retry_delay => '0');
 SELECT update_tier.start('p', '1');
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA update_tier TO regress_applier;
--- What explain says of workspaces 1 to 4, and which of them a batch claims, which is
--- undone.  Before that, how they were read: a session keeps what it has prepared to
--- read them through the index.
+-- How workspaces 1 to 4 are read, what explain says about them, and which of them a
+-- batch claims (which is undone).  A session that reads through the index has a memory
+-- context for that.
 CREATE FUNCTION look() RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
     one text := (SELECT string_agg(update_tier.explain('p', '1', w(n)), ', ' ORDER BY n) FROM generate_series(1, 4) AS n);
@@ -38,7 +38,7 @@ END $$;
 \set SHOW_CONTEXT never
 SELECT look();
 
--- Whoever calls: the table is read as its owner, and no policy hides a row.
+-- For every caller the table is read as its owner, and no policy hides a row.
 CREATE POLICY hidden ON fleet.ws USING (false);
 ALTER TABLE fleet.ws ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 SET ROLE regress_owner;
@@ -62,7 +62,7 @@ GRANT SELECT (id, update_tier, live) ON fleet.ws TO regress_owner;
 SELECT update_tier.explain('p', '1', w(1)), update_tier.explain('p', '1', w(3));
 REVOKE SELECT (live) ON fleet.ws FROM regress_owner;
 SELECT look();
--- So are those of a role that the owner is a member of, while the owner is.
+-- So are the rights of a role that the owner is a member of, as long as it is a member.
 REVOKE SELECT (id, update_tier) ON fleet.ws FROM regress_owner;
 CREATE ROLE regress_readers;
 GRANT SELECT ON fleet.ws TO regress_readers;
@@ -80,7 +80,7 @@ SELECT look();
 GRANT USAGE ON SCHEMA fleet TO regress_owner;
 SELECT look();
 
--- The condition: functions that the owner may no longer execute.
+-- The condition calls a function that the owner may no longer execute.
 SELECT update_tier.attach('fleet.ws', $$live AND length(note) > 3$$);
 SELECT look();
 REVOKE EXECUTE ON FUNCTION pg_catalog.length(text) FROM PUBLIC;
@@ -88,7 +88,7 @@ SELECT look();
 \echo :LAST_ERROR_SQLSTATE
 GRANT EXECUTE ON FUNCTION pg_catalog.length(text) TO PUBLIC;
 SELECT look();
--- A value that is stored elsewhere, and compressed.
+-- Values that are stored outside of the row, or compressed.
 ALTER TABLE fleet.ws ALTER note SET STORAGE EXTERNAL;
 UPDATE fleet.ws SET note = repeat('long ', 100000) WHERE id = w(1);
 ALTER TABLE fleet.ws ALTER note SET STORAGE MAIN;
@@ -112,7 +112,7 @@ SELECT look();
 ALTER TABLE fleet.ws ADD COLUMN added text DEFAULT 'seven';
 SELECT update_tier.attach('fleet.ws', $$live AND added = 'seven'$$, false);
 SELECT look();
--- Columns that are renamed, and change their type.
+-- A column of the condition is renamed, and changes its type.
 ALTER TABLE fleet.ws RENAME COLUMN added TO renamed;
 SELECT look();
 ALTER TABLE fleet.ws RENAME COLUMN renamed TO added;
@@ -122,7 +122,7 @@ SELECT look();
 \echo :LAST_ERROR_SQLSTATE
 SELECT update_tier.attach('fleet.ws', 'live');
 ALTER TABLE fleet.ws DROP COLUMN added;
--- An enum: renamed, with a value more, and a value of another name.
+-- An enum gets one more value, and a value is renamed.
 CREATE TYPE mood AS ENUM ('sad', 'ok', 'happy');
 ALTER TABLE fleet.ws ADD COLUMN mood mood NOT NULL DEFAULT 'ok';
 SELECT update_tier.attach('fleet.ws', $$live AND mood >= 'ok'$$);
@@ -136,7 +136,7 @@ SELECT look();
 SELECT update_tier.attach('fleet.ws', 'live');
 ALTER TABLE fleet.ws DROP COLUMN mood;
 DROP TYPE mood;
--- An error in the condition ends the call, and no call after it.
+-- An error in the condition fails the call, and no later call.
 ALTER TABLE fleet.ws ADD COLUMN n integer DEFAULT 1;
 SELECT update_tier.attach('fleet.ws', 'live AND 10 / n > 1', false);
 UPDATE fleet.ws SET n = 0 WHERE id = w(2);
@@ -169,12 +169,13 @@ SELECT split_part(look(), ': ', 2) AS explained;
 SELECT update_tier.attach('fleet.ws', 'live');
 ALTER TABLE fleet.ws DROP COLUMN generated;
 
--- The index: one that has more columns in it will do.
+-- Gates use a unique index on id, also one that includes other columns.
 ALTER TABLE fleet.ws DROP CONSTRAINT ws_pkey;
 SELECT look();
 CREATE UNIQUE INDEX ws_id ON fleet.ws (id) INCLUDE (live);
 SELECT look();
--- Not one whose key is longer, which is partial, on an expression, or deferrable.
+-- They do not use an index with a longer key, nor one that is partial, on an expression,
+-- not unique, or deferrable.
 DROP INDEX fleet.ws_id;
 CREATE UNIQUE INDEX ws_id ON fleet.ws (id, live);
 CREATE UNIQUE INDEX ws_partial ON fleet.ws (id) WHERE live;
@@ -182,7 +183,7 @@ CREATE UNIQUE INDEX ws_expression ON fleet.ws (uuid_send(id));
 CREATE INDEX ws_not_unique ON fleet.ws (id);
 ALTER TABLE fleet.ws ADD CONSTRAINT ws_late UNIQUE (id) DEFERRABLE;
 SELECT look();
--- Only at the end of the transaction an id is there once.
+-- With a deferred constraint an id can be in two rows until the end of the transaction.
 DROP INDEX fleet.ws_expression;
 BEGIN;
 SET CONSTRAINTS ALL DEFERRED;
@@ -192,7 +193,7 @@ SELECT look();
 ROLLBACK;
 ALTER TABLE fleet.ws DROP CONSTRAINT ws_late;
 DROP INDEX fleet.ws_id, fleet.ws_partial, fleet.ws_not_unique;
--- Nor one that could not be built; and a row that is there twice is one workspace.
+-- They do not use an invalid index.  An id that is in two rows is one workspace.
 INSERT INTO fleet.ws (id, update_tier) VALUES (w(1), 'canary'), (w(4), 'production');
 \set VERBOSITY terse
 CREATE UNIQUE INDEX CONCURRENTLY ws_invalid ON fleet.ws (id);
@@ -204,7 +205,7 @@ SELECT look();
 REINDEX INDEX CONCURRENTLY fleet.ws_invalid;
 SELECT indisvalid FROM pg_index WHERE indexrelid = 'fleet.ws_invalid'::regclass;
 SELECT look();
--- Another takes its place, also where that is undone.
+-- Another index takes its place, also if that is rolled back.
 BEGIN;
 DROP INDEX fleet.ws_invalid;
 SELECT look();
@@ -222,7 +223,7 @@ SELECT look();
 VACUUM FULL fleet.ws;
 SELECT look();
 
--- The table: with a child, whose rows count; unlogged; renamed, and moved.
+-- The table gets a child, whose rows count; becomes unlogged; is renamed and moved.
 CREATE TABLE fleet.child () INHERITS (fleet.ws);
 INSERT INTO fleet.child (id) VALUES (w(4));
 SELECT look();
@@ -238,7 +239,7 @@ ALTER TABLE fleet.moved SET SCHEMA public;
 SELECT look();
 ALTER TABLE moved SET SCHEMA fleet;
 ALTER TABLE fleet.moved RENAME TO ws;
--- Of another owner.
+-- The table gets another owner.
 CREATE ROLE regress_other;
 ALTER TABLE fleet.ws OWNER TO regress_other;
 SELECT look();
@@ -254,12 +255,12 @@ SELECT look();
 UPDATE fleet.ws SET update_tier = 'canary' WHERE id = w(1);
 ALTER TABLE fleet.ws ALTER update_tier SET NOT NULL;
 
--- What is seen: what the statement sees, by gates; what is there by now, by claims.
+-- A gate sees the rows that its statement sees; a claim sees the current rows.
 WITH gone AS (UPDATE fleet.ws SET live = false WHERE id = w(1) RETURNING id)
 SELECT update_tier.explain('p', '1', id), update_tier.claim('p', '1', id) FROM gone;
 SELECT update_tier.explain('p', '1', w(1));
 UPDATE fleet.ws SET live = true WHERE id = w(1);
--- In parallel workers.
+-- Gates work in parallel workers.
 INSERT INTO fleet.ws (id) SELECT gen_random_uuid() FROM generate_series(1, 1000);
 SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SET min_parallel_table_scan_size = 0; SET parallel_leader_participation = off;
 SET max_parallel_workers_per_gather = 2;
@@ -270,11 +271,12 @@ RESET parallel_setup_cost; RESET parallel_tuple_cost; RESET min_parallel_table_s
 RESET max_parallel_workers_per_gather;
 DELETE FROM fleet.ws WHERE id > w(4);
 
--- Citus keeps the rows elsewhere: a row in its catalog is all that says so here.
+-- If Citus distributes the table, gates use a statement.  Here a row in a table with the
+-- name of its catalog stands for that.
 SET allow_system_table_mods = on;
 CREATE TABLE pg_catalog.pg_dist_partition (logicalrelid regclass, partmethod "char");
 INSERT INTO pg_catalog.pg_dist_partition VALUES ('fleet.ws', 'h');
--- Citus sends what this sends when it changes that row.
+-- Citus sends the same message to other sessions when it changes that row.
 ALTER TABLE fleet.ws RESET (parallel_workers);
 SELECT look();
 DROP TABLE pg_catalog.pg_dist_partition;
@@ -303,7 +305,7 @@ INSERT INTO fleet.parts SELECT w(n), n < 3 FROM generate_series(1, 3) AS n;
 SELECT update_tier.attach('fleet.parts', 'live');
 UPDATE fleet.parts SET update_tier = 'canary' WHERE id = w(1);
 SELECT look();
--- It is detached: a gate says so.
+-- After detach a gate is an error.
 SELECT update_tier.detach();
 SELECT look();
 

@@ -23,8 +23,8 @@ END $$;
 CREATE TABLE w (id uuid PRIMARY KEY, name text);
 INSERT INTO w SELECT gen_random_uuid(), n FROM generate_series(1, 1000) AS n;
 
--- The measure sees what it is meant to see: a column of a constrained domain
--- added plainly rewrites the table, a CHECK added to it is a scan.
+-- cost() notices a rewrite and a scan: plain ADD COLUMN of a constrained domain rewrites
+-- the table, and a new CHECK scans it.
 CREATE DOMAIN constrained AS text CHECK (VALUE <> '');
 SELECT * FROM cost('w', $$ALTER TABLE w ADD COLUMN c constrained NOT NULL DEFAULT 'x'$$);
 SELECT * FROM cost('w', $$ALTER TABLE w ADD CHECK (name <> '')$$);
@@ -36,8 +36,8 @@ SELECT * FROM cost('w', $$SELECT update_tier.attach('w')$$);
 \d w
 SELECT update_tier.detach();
 
--- The plain-SQL form: its CHECK vouches for the values.  A CHECK that says
--- something else is kept, and not checked again either.
+-- The plain-SQL form: its CHECK guarantees that the values are valid, so they are not
+-- read.  A CHECK with another condition is kept, and is not checked again.
 ALTER TABLE w ADD CONSTRAINT platform_is_canary CHECK (name <> 'platform' OR update_tier = 'canary');
 SELECT * FROM cost('w', $$SELECT update_tier.attach('w', create_index => false)$$);
 SELECT conname, convalidated, pg_get_constraintdef(oid) FROM pg_constraint
@@ -46,7 +46,7 @@ INSERT INTO w VALUES ('00000000-0000-0000-0000-000000000001', 'platform');
 SELECT update_tier.detach();
 ALTER TABLE w DROP CONSTRAINT platform_is_canary;
 
--- The same with character varying, and with another way to say it.
+-- The same with character varying, and with a CHECK that is written with OR.
 ALTER TABLE w DROP COLUMN update_tier,
     ADD COLUMN update_tier varchar(20) NOT NULL DEFAULT 'production'
         CHECK (update_tier = 'canary' OR update_tier = 'production');
@@ -54,14 +54,14 @@ SELECT * FROM cost('w', $$SELECT update_tier.attach('w', create_index => false)$
 \d w
 SELECT update_tier.detach();
 
--- A stricter CHECK vouches, too.
+-- A stricter CHECK guarantees valid values, too.
 ALTER TABLE w DROP COLUMN update_tier,
     ADD COLUMN update_tier text NOT NULL DEFAULT 'production' CHECK (update_tier = 'production');
 SELECT * FROM cost('w', $$SELECT update_tier.attach('w', create_index => false)$$);
 SELECT update_tier.detach();
 ALTER TABLE w DROP COLUMN update_tier;
 
--- A NOT VALID one does not: the values are looked at.
+-- A CHECK that is NOT VALID does not: the values are read.
 ALTER TABLE w ADD COLUMN update_tier text NOT NULL DEFAULT 'production';
 ALTER TABLE w ADD CHECK (update_tier IN ('canary', 'production')) NOT VALID;
 SELECT * FROM cost('w', $$SELECT update_tier.attach('w', create_index => false)$$);

@@ -1,6 +1,6 @@
 --
--- The plain-SQL migration of the first consumer, up and down, before, after
--- and around CREATE EXTENSION.  It runs again at every start of the server.
+-- A platform's plain-SQL migration runs up and down, before, after and around CREATE
+-- EXTENSION.  The platform runs it again at every start.
 --
 \getenv abs_srcdir PG_ABS_SRCDIR
 \set consumer :abs_srcdir '/test/consumer.sql'
@@ -20,7 +20,7 @@ INSERT INTO workspaces (id, name, status) VALUES
     ('00000000-0000-0000-0000-000000000001', 'one', 'online'),
     ('00000000-0000-0000-0000-000000000002', 'two', 'removed');
 
--- Up, then the extension: adopted.
+-- Up, then the extension: the column is adopted.
 :up
 UPDATE workspaces SET update_tier = 'canary' WHERE name = 'one';
 TABLE form;
@@ -32,7 +32,7 @@ TABLE form;
 TABLE form;
 SELECT * FROM canary_workspaces();
 
--- Down, with the extension there: said clearly, in words that help.
+-- Down, while the table is attached: calls raise an error whose hint says what to do.
 :down
 TABLE form;
 SELECT * FROM canary_workspaces();
@@ -40,7 +40,7 @@ SELECT workspace_tier('00000000-0000-0000-0000-000000000001');
 SELECT set_update_tier('00000000-0000-0000-0000-000000000001', 'canary');
 SELECT * FROM update_tier.counts();
 
--- Up after down: plain again, until it is attached again.
+-- Up after down: the plain-SQL form, until attach is called.
 :up
 TABLE form;
 SELECT * FROM canary_workspaces();
@@ -48,7 +48,7 @@ SELECT update_tier.attach('workspaces', $$status <> 'removed'$$);
 TABLE form;
 SELECT * FROM production_workspaces();
 
--- Detached, and the extension gone: the migration finds its own work.
+-- After detach and DROP EXTENSION the migration finds the form that it makes itself.
 SELECT update_tier.detach();
 DROP EXTENSION update_tier;
 TABLE form;
@@ -58,7 +58,7 @@ TABLE form;
 TABLE form;
 :down
 
--- The extension first, on a table without the column; then up, down, and gone.
+-- The extension first, on a table without the column; then up and down.
 CREATE EXTENSION update_tier;
 :up
 TABLE form;
@@ -67,7 +67,7 @@ SELECT update_tier.detach();
 DROP EXTENSION update_tier;
 TABLE form;
 
--- All in one transaction, as one multi-statement message or not.
+-- All in one transaction.
 BEGIN;
 :up
 CREATE EXTENSION update_tier;

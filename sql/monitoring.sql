@@ -1,6 +1,6 @@
 --
--- examples/monitoring: the role of role.sql can ask what sql-exporter.yml asks, can read
--- nothing else, and can change nothing; and the queries say what they are to say.
+-- examples/monitoring: the role of role.sql can run the queries of sql-exporter.yml, can
+-- read nothing else and can change nothing; and the queries return the right values.
 --
 \getenv abs_srcdir PG_ABS_SRCDIR
 \set fleet :abs_srcdir '/test/fleet.sql'
@@ -11,7 +11,7 @@
 \i :fleet
 \set ECHO all
 \i :state
--- The role; and again, which changes nothing.
+-- role.sql creates the role.  A second run changes nothing.
 \set monitor regress_monitor
 \set ECHO none
 \i :role
@@ -22,7 +22,7 @@ SELECT rolname, rolcanlogin, rolsuper, rolcreatedb, rolcreaterole, rolreplicatio
        (SELECT count(*) FROM pg_auth_members WHERE member = r.oid) AS roles
   FROM pg_roles AS r WHERE rolname = 'regress_monitor';
 
--- All that it may read here: columns where it is not the whole relation.
+-- All that it may read here, with the columns if it may not read the whole relation.
 SELECT c.oid::regclass AS relation, CASE WHEN NOT has_table_privilege('regress_monitor', c.oid, 'SELECT') THEN
            string_agg(a.attname, ', ' ORDER BY a.attnum) END AS columns
   FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
@@ -52,7 +52,7 @@ UNION ALL
 SELECT 'schema', privilege FROM unnest(ARRAY['CREATE ON public', 'CREATE ON update_tier']) AS privilege
  WHERE has_schema_privilege('regress_monitor', split_part(privilege, ' ', 3), 'CREATE');
 SELECT * FROM beyond;
--- Each of these would be seen.
+-- The view "beyond" shows each of these rights.
 BEGIN;
 GRANT UPDATE (name) ON update_tier.package TO regress_monitor;
 GRANT DELETE ON workspaces TO regress_monitor;
@@ -62,7 +62,7 @@ GRANT CREATE ON SCHEMA update_tier TO regress_monitor;
 SELECT * FROM beyond ORDER BY name COLLATE "C";
 ROLLBACK;
 
--- What it can try.
+-- Attempts of the role to read and to change more.
 SET ROLE regress_monitor;
 SELECT secret FROM workspaces;
 SELECT workspace FROM update_tier.installation;
@@ -97,13 +97,12 @@ RESET ROLE;
 RESET search_path;
 RESET default_transaction_read_only;
 
--- A freeze of all packages is one of each.
+-- A freeze of all packages counts for each package.
 SELECT update_tier.thaw('silent'), update_tier.freeze();
 SELECT query AS frozen FROM asked WHERE name = 'update_tier_frozen' \gset
 SELECT * FROM (:frozen) AS q ORDER BY package COLLATE "C";
 
--- Another condition takes another column: the query fails, and so says that it does, until
--- role.sql has been run again.
+-- If live_when names another column, the query fails until role.sql is run again.
 SELECT update_tier.attach('workspaces', $$secret = 'secret' AND live$$);
 SET ROLE regress_monitor;
 SELECT count(*) FROM canary_workspaces();

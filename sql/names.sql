@@ -1,6 +1,6 @@
 --
--- Names of any kind: quotes, spaces, upper case, not ASCII, 63 bytes long,
--- and what would do harm if it were not quoted.
+-- Names of tables, columns and constraints with quotes, spaces, upper case, characters
+-- that are not ASCII, 63 bytes, and SQL that would do harm if it were not quoted.
 --
 CREATE EXTENSION update_tier;
 CREATE FUNCTION try(schema_name text, table_name text) RETURNS TABLE (what text) LANGUAGE plpgsql AS $$

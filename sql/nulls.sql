@@ -1,6 +1,6 @@
 --
--- An owner can take NOT NULL away from the columns: a row without a tier is no
--- workspace, one without an id cannot be claimed, and neither crashes anything.
+-- The owner can drop NOT NULL of the columns.  Then a row without a tier is no
+-- workspace, a row without an id cannot be claimed, and the server does not crash.
 --
 CREATE TABLE workspaces (id uuid NOT NULL UNIQUE);
 CREATE EXTENSION update_tier;
@@ -25,11 +25,11 @@ SELECT count(*) FROM update_tier.claim_batch('p', '1', candidates => '{00000000-
 SELECT * FROM update_tier.progress('p', '1');
 SELECT workspace_tier('00000000-0000-0000-0000-000000000003');
 SELECT * FROM update_tier.counts();
--- An UPDATE gives it a tier again.
+-- An UPDATE gives the row a tier again.
 SELECT set_update_tier('00000000-0000-0000-0000-000000000003', 'canary');
 UPDATE workspaces SET update_tier = DEFAULT WHERE update_tier IS NULL;
 SELECT set_update_tier('00000000-0000-0000-0000-000000000003', 'canary');
--- Attaching again puts everything right, but for an id that is missing.
+-- attach repairs the column update_tier, after id is NOT NULL again.
 SELECT update_tier.attach('workspaces');
 DELETE FROM workspaces WHERE id IS NULL;
 ALTER TABLE workspaces ALTER id SET NOT NULL;

@@ -67,7 +67,7 @@ SELECT counted('l', 'v1'), (SELECT in_flight FROM update_tier.package WHERE name
 SELECT update_tier.report(:t1, 'succeeded'), update_tier.report(:t1, 'error', detail => 'gone again');
 SELECT update_tier.report(:t2, 'succeeded');
 SELECT counted('l', 'v1');
--- A live lease of another version stays, and its report tells more.
+-- A live lease of another version stays.  Its report then says what the workspace runs.
 SELECT update_tier.start('l', 'v2');
 SELECT update_tier.force('l', 'v2', w(4), 'a trial') AS t4 \gset
 SELECT update_tier.observe('l', 'v1', w(4));
@@ -94,8 +94,8 @@ SELECT counted('o', 'v3'), why('o', 'v2', 6), update_tier.wanted_version('o', w(
 SELECT update_tier.abort('o', 'v3');
 SELECT why('o', 'v2', 6), update_tier.wanted_version('o', w(6));
 
--- What a workspace runs that is not live is recorded, and is no evidence.  An unknown
--- workspace is an error.
+-- If the workspace is not live, the observation is recorded and is no evidence.  An
+-- unknown workspace is an error.
 UPDATE workspaces SET live = false WHERE id IN (w(1), w(2));
 SELECT update_tier.start('n', 'v1');
 SELECT update_tier.observe('n', 'v1', w(1)), update_tier.observe('n', 'v1', w(2), 'failed');
@@ -113,7 +113,7 @@ SELECT run('a', 'v1', 1, 'error');
 SELECT why('a', 'v1', 1);
 SELECT run('a', 'v1', 1, 'error');
 SELECT why('a', 'v1', 1), counted('a', 'v1');
--- It gives no attempts back; a success ends the need for them.
+-- An observation gives no attempts back.  After a success no more attempts are needed.
 SELECT update_tier.observe('a', 'v1', w(1), 'failed');
 SELECT why('a', 'v1', 1);
 SELECT update_tier.observe('a', 'v1', w(1));

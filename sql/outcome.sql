@@ -182,8 +182,8 @@ SELECT update_tier.extend(:t1);
 SELECT counted('observed'), counted('observed', '2');
 SELECT n(workspace), version, state FROM update_tier.installed WHERE package = 'observed' ORDER BY workspace;
 
--- Where every table is published, so are the reports that are counted later, and
--- the deletion of their rows.
+-- Reports that are counted later work with a publication of all tables: the server can
+-- replicate the rows of update_tier.uncounted and their deletion.
 SET client_min_messages = 'error';
 CREATE PUBLICATION everything FOR ALL TABLES;
 RESET client_min_messages;
@@ -194,8 +194,8 @@ SELECT count(*) FROM update_tier.uncounted;
 SELECT update_tier.halt('published', '1');
 SELECT count(*) FROM update_tier.uncounted;
 DROP PUBLICATION everything;
--- Somebody's own index, of a kind that lets an update stay on its page: the others
--- get no entry then, which would lead to whatever takes the place later.
+-- With a user's BRIN index an update can stay on its page, and the other indexes must
+-- get no entry then.  An entry would later lead to another row in the same place.
 CREATE INDEX own ON update_tier.rollout USING brin (changed_at);
 ALTER TABLE update_tier.rollout SET (fillfactor = 100);
 SELECT update_tier.start('indexed', '1'), update_tier.promote('indexed', '1', 'at once');

@@ -1,9 +1,9 @@
 --
--- Code of the table's owner runs in any statement on the table: while it is
--- planned (an IMMUTABLE function in an index predicate is folded), and while it
--- runs (a CHECK, a generated column, a policy, a trigger).  It may call us again,
--- and change what the call that runs it works with; and it may catch errors, each
--- of which undoes a subtransaction.  No call reads what is gone.
+-- Code of the table's owner runs in any statement on the table: while the statement is
+-- planned (the planner evaluates an IMMUTABLE function in an index predicate), and while
+-- it runs (a CHECK, a generated column, a policy, a trigger).  This code may call the
+-- extension again, change what the current call works with, and catch errors, each of
+-- which undoes a subtransaction.  No call reads memory that was freed.
 --
 CREATE ROLE regress_erin;
 CREATE EXTENSION update_tier;
@@ -20,8 +20,8 @@ INSERT INTO ws SELECT w(n), n FROM generate_series(1, 9) AS n;
 SELECT update_tier.attach('ws', 'n > 0', false);
 UPDATE ws SET update_tier = 'canary' WHERE n <= 3;
 
--- In a hook that is chosen, once a call: catch an error, do what is chosen, and
--- use the memory that has become free.
+-- act() does something once, in the hook that the test chooses: it catches an error,
+-- runs the statement that the test chooses, and fills the memory that was freed.
 CREATE FUNCTION act(hook text) RETURNS boolean IMMUTABLE LANGUAGE plpgsql AS $$
 BEGIN
     IF current_setting('test.hook', true) IS DISTINCT FROM hook THEN
@@ -53,7 +53,7 @@ SELECT made FROM hooks \gexec
 ALTER TABLE ws ENABLE ROW LEVEL SECURITY;
 ALTER TABLE ws FORCE ROW LEVEL SECURITY;
 
--- Another condition each time, for another generation of every plan.
+-- Each attach gives another condition, so that every plan is made again.
 CREATE SEQUENCE condition;
 CREATE TABLE actions (action text, sql text);
 INSERT INTO actions VALUES
@@ -93,8 +93,8 @@ INSERT INTO calls VALUES
     ('attach', $$SELECT update_tier.attach('ws', 'n > -' || nextval('condition'))$$),
     ('detach', $$SELECT update_tier.detach()$$);
 
--- Every call with every hook and action: which ones did what, and how calls end.
--- Twice each, first with plans that are new.
+-- try_all() makes every call with every hook and action, twice, the first time with new
+-- plans.  It records what the action did, and how the call ended.
 CREATE TABLE seen (call text, hook text, action text, done text, ended text);
 CREATE PROCEDURE try_all() LANGUAGE plpgsql AS $$
 DECLARE
@@ -127,19 +127,20 @@ SELECT update_tier.start(package, version) FROM (VALUES ('p', 'v2'), ('p', 'v1')
 SET ROLE regress_erin;
 SET client_min_messages = error;
 CALL try_all();
--- How calls ended: well, or with an error that the owner has caused: nothing to
--- report, no table any more, another type of the column than was planned for, a
--- package that has changed while the call held it.
+-- Calls ended well, or with an error that the owner's code caused: no token to report,
+-- no attached table, a column of another type than planned, a table in use, or a package
+-- that changed while the call held it.  No call ended otherwise.
 SELECT DISTINCT call, hook, action, ended FROM seen
  WHERE ended !~ '^(well|22004 token must not be null|55000 no workspaces table is attached|42804 attribute . of type .* has wrong type|55006 cannot attach "ws" because it is being used|40001 could not serialize access due to concurrent update)' ORDER BY 1, 2, 3, 4;
--- In all of these places code of the owner's did run, and all of this was done.
+-- The owner's code did run in each of these hooks, with each of these actions, in each
+-- of these calls.
 SELECT DISTINCT hook FROM seen WHERE done <> '' ORDER BY 1;
 SELECT DISTINCT action FROM seen WHERE done = 'done' ORDER BY 1;
 SELECT DISTINCT call FROM seen WHERE done <> '' ORDER BY 1;
 RESET client_min_messages;
 
--- A gate says what it had read, whatever was forgotten while it looked for the
--- workspace.
+-- A gate answers with what it has read, although caught errors freed memory while it
+-- looked for the workspace.
 RESET ROLE;
 SELECT update_tier.attach('ws', 'n > 0', false);
 SELECT update_tier.halt('p', 'v1', 'a reason that is rather long, so that what comes to its place in memory shows');
@@ -147,13 +148,13 @@ SET ROLE regress_erin;
 SELECT set_config('test.action', 'SELECT 1', false), set_config('test.hook', 'index', false);
 SELECT update_tier.explain('p', 'v1', w(8));
 
--- Through an index a gate finds the workspace without any code of the owner's.
+-- Through an index a gate finds the workspace without running code of the owner.
 ALTER TABLE ws DROP CONSTRAINT ws_pkey, ADD PRIMARY KEY (id);
 SELECT set_config('test.hook', 'index', false);
 SELECT update_tier.explain('p', 'v1', w(8));
 SELECT current_setting('test.hook') AS still_to_run;
 
--- What all this leaves is whole.
+-- After all this the extension still works.
 SELECT update_tier.attach('ws', 'n > 0', false);
 SELECT count(*) FROM canary_workspaces();
 RESET ROLE;

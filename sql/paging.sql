@@ -1,5 +1,5 @@
 --
--- workspaces_in_tier(tier, after, max_rows): a tier in pages.
+-- workspaces_in_tier(tier, after, max_rows) lists a tier in pages.
 --
 CREATE TABLE workspaces (id uuid PRIMARY KEY, n integer);
 INSERT INTO workspaces SELECT ('00000000-0000-0000-0000-' || lpad(n::text, 12, '0'))::uuid, n FROM generate_series(1, 12) AS n;
@@ -10,25 +10,26 @@ UPDATE workspaces SET update_tier = 'canary' WHERE n % 3 = 0;
 SELECT * FROM workspaces_in_tier('canary');
 SELECT count(*) FROM workspaces_in_tier('production');
 
--- A page, and the one behind it.
+-- A page, and the page after it.
 SELECT * FROM workspaces_in_tier('production', NULL, 3);
 SELECT * FROM workspaces_in_tier('production', '00000000-0000-0000-0000-000000000004', 3);
 SELECT * FROM workspaces_in_tier('canary', '00000000-0000-0000-0000-000000000004');
 SELECT * FROM workspaces_in_tier(tier => 'canary', max_rows => 1);
 
--- "after" need not be in the tier, nor exist; behind the last there is none.
+-- "after" need not be in the tier, and need not exist.  After the last id the page is
+-- empty.
 SELECT * FROM workspaces_in_tier('canary', '00000000-0000-0000-0000-00000000000f');
 SELECT * FROM workspaces_in_tier('canary', '00000000-0000-0000-0000-000000000012');
 SELECT * FROM workspaces_in_tier('canary', 'ffffffff-ffff-ffff-ffff-ffffffffffff');
 
--- Limits.
+-- The least and the greatest values of max_rows, and negative values.
 SELECT * FROM workspaces_in_tier('canary', NULL, 0);
 SELECT count(*) FROM workspaces_in_tier('canary', NULL, 9223372036854775807);
 SELECT * FROM workspaces_in_tier('canary', NULL, -1);
 \echo :LAST_ERROR_SQLSTATE
 SELECT * FROM workspaces_in_tier('canary', NULL, -9223372036854775808);
 
--- What is no tier.
+-- Invalid tiers.
 SELECT * FROM workspaces_in_tier('canery');
 SELECT * FROM workspaces_in_tier(NULL);
 \echo :LAST_ERROR_SQLSTATE

@@ -1,5 +1,5 @@
 --
--- Partitioned tables, and tables with children.
+-- attach works for partitioned tables, and for tables with children.
 --
 CREATE EXTENSION update_tier;
 
@@ -18,7 +18,7 @@ SELECT * FROM workspaces_in_tier('production', '00000000-0000-0000-0000-00000000
 SELECT * FROM update_tier.counts();
 UPDATE w SET update_tier = 'canery' WHERE name = 'w1';
 
--- A partition goes, and comes back.
+-- A partition is detached, and attached again.
 ALTER TABLE w DETACH PARTITION w_1;
 SELECT * FROM canary_workspaces();
 ALTER TABLE w ATTACH PARTITION w_1 FOR VALUES WITH (MODULUS 2, REMAINDER 1);
@@ -53,7 +53,7 @@ SELECT set_update_tier('00000000-0000-0000-0000-000000000002', 'canary');
 DROP TABLE w;
 SELECT update_tier.detach();
 
--- An id that is there twice is a workspace once.
+-- An id that is in two partitions is one workspace.
 CREATE TABLE w (id uuid NOT NULL, region text NOT NULL, PRIMARY KEY (id, region)) PARTITION BY LIST (region);
 CREATE TABLE w_eu PARTITION OF w FOR VALUES IN ('eu');
 CREATE TABLE w_us PARTITION OF w FOR VALUES IN ('us');
@@ -64,15 +64,16 @@ INSERT INTO w VALUES ('00000000-0000-0000-0000-000000000001', 'eu', 'canary'),
 SELECT update_tier.start('p', '1');
 SELECT * FROM update_tier.claim_batch('p', '1');
 SELECT * FROM update_tier.claim_batch('p', '1');
--- Moved to another partition, a row is a new one: that is not a change on record.
+-- An UPDATE that moves a row to another partition deletes and inserts it, so its change
+-- of the tier is not recorded.
 UPDATE w SET update_tier = 'production', region = 'us' WHERE id = '00000000-0000-0000-0000-000000000002';
 UPDATE w SET update_tier = 'canary' WHERE id = '00000000-0000-0000-0000-000000000002';
 SELECT workspace, old_tier, new_tier, path FROM update_tier.tier_change;
 DROP TABLE w;
 SELECT update_tier.detach();
 
--- A table with children: their rows count, and a parent's CHECK that they do
--- not inherit does not vouch for them.
+-- A table with children: their rows count, and a CHECK of the parent that they do not
+-- inherit guarantees nothing about them.
 CREATE TABLE w (id uuid PRIMARY KEY, update_tier text NOT NULL DEFAULT 'production',
     CONSTRAINT mine_alone CHECK (update_tier IN ('canary', 'production')) NO INHERIT);
 CREATE TABLE w_child (UNIQUE (id)) INHERITS (w);
@@ -85,8 +86,8 @@ SELECT format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = 'w_ch
 DROP TABLE w CASCADE;
 SELECT update_tier.detach();
 
--- A partition of another owner: attach acts as the owner of the table, who may
--- not alter it.
+-- A partition has another owner: attach acts as the owner of the table, which may not
+-- alter the partition.
 CREATE ROLE regress_table;
 CREATE ROLE regress_partition;
 CREATE TABLE workspaces (id uuid PRIMARY KEY) PARTITION BY HASH (id);
@@ -95,14 +96,14 @@ ALTER TABLE workspaces OWNER TO regress_table;
 ALTER TABLE workspaces_0 OWNER TO regress_partition;
 SELECT update_tier.attach('workspaces');
 \echo :LAST_ERROR_SQLSTATE
--- At install that is no reason to fail.
+-- CREATE EXTENSION succeeds, without attaching the table.
 DROP EXTENSION update_tier;
 CREATE EXTENSION update_tier;
 SELECT count(*) AS attached FROM update_tier.attached;
 SELECT count(*) AS columns FROM pg_attribute WHERE attrelid = 'workspaces'::regclass AND attname = 'update_tier';
 ALTER TABLE public.workspaces_0 OWNER TO regress_table;
 SELECT update_tier.attach('workspaces');
--- Where there is nothing to change nobody's rights are needed.
+-- If nothing has to be changed, no right on the partition is needed.
 ALTER TABLE public.workspaces_0 OWNER TO regress_partition;
 SELECT update_tier.attach('workspaces');
 DROP TABLE workspaces;

@@ -34,7 +34,8 @@ CREATE FUNCTION settings(p text, v text) RETURNS text LANGUAGE sql AS $$
 SELECT update_tier.start('a', '1');
 SELECT settings('a', '1');
 
--- For all packages; over that, for one; NULL leaves a setting as it is.
+-- A setting of one package has precedence over the setting of all packages.  NULL leaves
+-- a setting as it is.
 SELECT update_tier.set_policy(soak => '2 hours', max_in_flight => 10);
 SELECT update_tier.set_policy('b', min_successes => 2, soak => '30 minutes');
 SELECT update_tier.set_policy('b', lease => '1 minute', auto_promote => false, soak => NULL);
@@ -68,7 +69,7 @@ SET TimeZone = 'Europe/Berlin';
 SELECT update_tier.start('d', '1');
 SELECT soak_ends_at - changed_at AS soak FROM update_tier.status WHERE package = 'd';
 RESET TimeZone;
--- For ever is not too long.
+-- A soak and a ramp that end later than any timestamp end at infinity.
 SELECT update_tier.set_policy('e', soak => '100000000 years', ramp => '100000000 years', require_canary => false);
 SELECT update_tier.start('e', '1');
 SELECT soak_ends_at, waits_for FROM update_tier.status WHERE package = 'e';

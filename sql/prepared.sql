@@ -1,6 +1,6 @@
 --
--- As applications call them: prepared statements, generic plans, PL/pgSQL,
--- savepoints, parallel queries.
+-- The functions work as applications call them: in prepared statements with generic
+-- plans, in PL/pgSQL, after savepoints, and in parallel queries.
 --
 CREATE TABLE workspaces (id uuid PRIMARY KEY, n integer);
 INSERT INTO workspaces SELECT ('00000000-0000-0000-0000-' || lpad(n::text, 12, '0'))::uuid, n FROM generate_series(1, 20) AS n;
@@ -21,7 +21,7 @@ EXECUTE typed('canary');
 EXECUTE typed('canery');
 RESET plan_cache_mode;
 
--- Many calls in one session, past the point where plans turn generic.
+-- Many calls in one session, more than the server needs to choose generic plans.
 DO $$
 BEGIN
     FOR i IN 1 .. 50 LOOP
@@ -31,7 +31,7 @@ BEGIN
     END LOOP;
 END $$;
 
--- An error in between leaves nothing behind.
+-- After an error the next call works as before.
 BEGIN;
 SAVEPOINT s;
 SELECT set_update_tier('00000000-0000-0000-0000-000000000003', 'canery');

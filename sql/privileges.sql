@@ -1,5 +1,6 @@
 --
--- Whose rights: the caller's.
+-- The functions for tiers run with the caller's rights; attach and detach are for the
+-- table's owner.
 --
 CREATE TABLE workspaces (id uuid PRIMARY KEY, secret text);
 INSERT INTO workspaces VALUES ('00000000-0000-0000-0000-000000000001'), ('00000000-0000-0000-0000-000000000002');
@@ -28,7 +29,7 @@ SELECT * FROM production_workspaces();
 SELECT workspace_tier('00000000-0000-0000-0000-000000000001');
 SELECT * FROM update_tier.counts();
 SELECT set_update_tier('00000000-0000-0000-0000-000000000001', 'production');
--- What changes nothing is a reading.
+-- A call that changes nothing needs no right to change.
 SELECT set_update_tier('00000000-0000-0000-0000-000000000001', 'canary');
 
 -- Changing a tier needs UPDATE on one more.
@@ -36,8 +37,7 @@ SET ROLE regress_flipper;
 SELECT set_update_tier('00000000-0000-0000-0000-000000000002', 'canary');
 SELECT set_update_tier('00000000-0000-0000-0000-000000000002', 'production');
 
--- And no more, if the condition on live rows names a column that the caller
--- may not read: only the NOTICE depends on it.
+-- No right on the columns of live_when is needed: only the NOTICE depends on it.
 RESET ROLE;
 SELECT update_tier.attach('workspaces', $$secret IS NULL$$);
 SET ROLE regress_flipper;
@@ -55,7 +55,7 @@ SELECT * FROM canary_workspaces();
 RESET ROLE;
 SELECT * FROM canary_workspaces();
 
--- Attaching: for the table's owner.
+-- Only the table's owner may attach and detach.
 SELECT update_tier.detach();
 SET ROLE regress_nobody;
 SELECT update_tier.attach('workspaces');
@@ -72,8 +72,8 @@ SELECT update_tier.detach();
 ALTER TABLE workspaces DROP COLUMN update_tier;
 SELECT update_tier.attach('workspaces');
 SELECT update_tier, count(*) FROM workspaces GROUP BY 1;
--- What is done as the extension's owner stays there: the domain is not theirs,
--- nor is the table of what is attached.
+-- attach does some steps as the extension's owner.  The table's owner gets no rights
+-- from that, neither on the domain nor on the tables of the extension.
 ALTER DOMAIN update_tier DROP CONSTRAINT canary_or_production;
 DELETE FROM update_tier.attached;
 UPDATE update_tier.attached SET live_when = 'false';
@@ -85,7 +85,7 @@ SET ROLE regress_nobody;
 SELECT update_tier.detach();
 SELECT update_tier.attach('workspaces');
 
--- A member of the owner may, as for ALTER TABLE.
+-- A member of the owner's role may attach, as for ALTER TABLE.
 RESET ROLE;
 GRANT regress_owner TO regress_flipper;
 SET ROLE regress_flipper;
@@ -103,8 +103,8 @@ SELECT update_tier.attach('workspaces');
 SELECT update_tier.attach('workspaces', create_index => false);
 RESET ROLE;
 
--- The row of a table that is gone: its owner is gone, too, so the extension's
--- owner forgets it.
+-- After DROP TABLE the owner of the table is not known any more, so only the extension's
+-- owner may detach.
 DROP TABLE workspaces;
 SET ROLE regress_owner;
 SELECT update_tier.detach();

@@ -1,5 +1,6 @@
 --
--- update_tier.prune: deleting what is of no use any more.
+-- update_tier.prune deletes rollouts, installations and events that are no longer
+-- needed.
 --
 \getenv abs_srcdir PG_ABS_SRCDIR
 \set fleet :abs_srcdir '/test/fleet.sql'
@@ -15,7 +16,7 @@ SELECT update_tier.start(p, v), update_tier.promote(p, v, 'at once')
   FROM unnest(ARRAY['p', 'q', 'r']) AS p, unnest(ARRAY['4', '5', '6']) AS v;
 SELECT update_tier.start(p, '7'), update_tier.abort(p, '7', 'bad') FROM unnest(ARRAY['p', 'q', 'r']) AS p;
 SELECT phases('p'), phases('p') = phases('q') AND phases('p') = phases('r') AS the_same;
--- A version that a workspace was handed last, or runs, is of use.
+-- A version that a workspace was handed last, or runs, is needed.
 SELECT run('r', '6', 1);
 SELECT update_tier.force('r', '4', w(4), 'as it was') AS token \gset
 SELECT update_tier.report(:token, 'succeeded');
@@ -26,8 +27,8 @@ SELECT update_tier.prune('1 hour');
 SELECT later('2 hours');
 SELECT update_tier.start('young', '1'), update_tier.start('young', '2');
 SELECT update_tier.prune('1 hour');
--- The promoted version stays, and the one promoted before it, which is the way
--- back, in every package; and an aborted one stays known as such.
+-- In every package the promoted version stays, and so does the version promoted before,
+-- which is what a rollback needs.  An aborted version stays known as aborted.
 SELECT phases('p'), phases('q');
 SELECT phases('r'), phases('young');
 SELECT p, update_tier.promoted_version(p), update_tier.start(p, '7') FROM unnest(ARRAY['p', 'q', 'r']) AS p;
@@ -96,7 +97,7 @@ SELECT phases('last');
 SELECT update_tier.report(:token, 'failed');
 \echo :LAST_ERROR_SQLSTATE
 
--- Many installations.
+-- Many installations are deleted by one call.
 SELECT update_tier.set_policy('large', require_canary => false, soak => '0', max_in_flight => 5000);
 INSERT INTO workspaces SELECT w(n) FROM generate_series(11, 2500) AS n;
 SELECT update_tier.start('large', '1');
@@ -106,7 +107,7 @@ SELECT update_tier.prune('0');
 SELECT count(*) FROM update_tier.installed WHERE package = 'large' AND n(workspace) > 10;
 SELECT canary_succeeded, production_succeeded FROM update_tier.status WHERE package = 'large';
 
--- Older than any timestamp.
+-- An age that reaches before every timestamp deletes nothing.
 SELECT update_tier.prune('10000000 years');
 -- Invalid arguments.
 SELECT update_tier.prune('-1 second');

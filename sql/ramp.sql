@@ -1,6 +1,6 @@
 --
--- The ramp: a promoted version opens to each production workspace at a moment of its
--- own.
+-- The ramp: each production workspace has its own moment at which a promoted version
+-- opens to it.
 --
 \getenv abs_srcdir PG_ABS_SRCDIR
 \set fleet :abs_srcdir '/test/fleet.sql'

@@ -1,7 +1,7 @@
 --
--- The owner of the attached table puts something else in its place, or hangs
--- code on it: whoever calls us, superusers included, runs none of it with
--- rights that the owner does not have.
+-- The owner of the attached table adds policies, triggers and rules to it, or puts a view
+-- in its place.  The rollout functions run none of that code, whichever role calls them.
+-- set_update_tier runs triggers and rules as its caller, as an UPDATE does.
 --
 CREATE ROLE regress_mallory;
 CREATE ROLE regress_applier;
@@ -21,7 +21,7 @@ CREATE EXTENSION update_tier;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA update_tier TO regress_applier;
 UPDATE workspaces SET update_tier = 'canary' WHERE id = '00000000-0000-0000-0000-000000000001';
 
--- Everything that reads the table for a rollout.
+-- All functions that read the table for a rollout.
 CREATE FUNCTION use_rollouts(package text) RETURNS SETOF text LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM update_tier.start(package, '1');
@@ -37,8 +37,8 @@ EXCEPTION WHEN object_not_in_prerequisite_state OR insufficient_privilege THEN
     RETURN NEXT SQLERRM;
 END $$;
 
--- Row-level security does not stand between a rollout and the fleet, also when
--- it is forced on the owner; its policy is not asked.
+-- Rollout functions read all rows, also when row-level security is forced on the owner,
+-- and evaluate no policy.
 SET ROLE regress_mallory;
 CREATE POLICY noted ON workspaces USING (note(n) IS NULL);
 ALTER TABLE workspaces ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
@@ -59,8 +59,8 @@ CREATE RULE noted AS ON UPDATE TO workspaces DO ALSO SELECT note(NULL);
 RESET ROLE;
 SELECT use_rollouts('p3');
 SELECT * FROM run_as;
--- For who changes a tier they do, as for who writes the UPDATE: as that role.
--- So set_update_tier is as safe, for a superuser, as UPDATE is.
+-- set_update_tier runs them as its caller.  So for a superuser it is as safe as an
+-- UPDATE.
 GRANT SELECT, UPDATE ON workspaces TO regress_applier;
 SET ROLE regress_applier;
 SELECT set_update_tier('00000000-0000-0000-0000-000000000002', 'canary');
@@ -69,7 +69,7 @@ SELECT DISTINCT * FROM run_as;
 TRUNCATE run_as;
 DROP RULE noted ON workspaces;
 DROP TRIGGER tripped ON workspaces;
--- A rule that does something else instead is noticed.
+-- A rule that replaces the UPDATE is an error.
 SET ROLE regress_mallory;
 CREATE RULE nothing AS ON UPDATE TO workspaces DO INSTEAD NOTHING;
 RESET ROLE;
@@ -85,7 +85,7 @@ SELECT use_rollouts('p4');
 SELECT canary_workspaces();
 SELECT workspaces FROM update_tier.attached;
 SELECT * FROM run_as;
--- The table is gone, and a view is there: nothing is attached.
+-- The table was dropped, and a view has its name: nothing is attached.
 SET ROLE regress_mallory;
 DROP VIEW workspaces;
 DROP TABLE hidden;

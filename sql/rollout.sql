@@ -42,7 +42,7 @@ SELECT later('23 hours');
 SELECT run('plugin', 'v1', 3);
 SELECT date_trunc('hour', soak_ends_at - changed_at + interval '1 second') AS soak_left FROM update_tier.status;
 
--- It ends by itself.
+-- The soak ends by itself.
 SELECT update_tier.allows('plugin', 'v1', w(4));
 SELECT later('1 hour');
 SELECT update_tier.allows('plugin', 'v1', w(4));
@@ -52,8 +52,8 @@ SELECT run('plugin', 'v1', 4);
 SELECT update_tier.explain('plugin', 'v1', w(4));
 SELECT * FROM update_tier.progress('plugin', 'v1');
 
--- Events say who did what.  Phases that the rollout entered by itself are logged
--- with the moment at which it did.
+-- Events name the role and what it did.  Phases that the rollout entered by itself are
+-- logged with the moment at which it did.
 SELECT actor = current_user AS by_me, kind, package, version, detail FROM update_tier.event ORDER BY id;
 SELECT p.at - s.at AS soak FROM update_tier.event AS s, update_tier.event AS p
  WHERE s.kind = 'soaking' AND p.kind = 'promoted';
@@ -66,8 +66,8 @@ SELECT update_tier.start('plugin', 'v2');
 SELECT update_tier.claim('plugin', 'v2', w(1)) IS NULL AS refused;
 SELECT phases('plugin');
 
--- An applier whose queue holds an old version, or one with a blank too many, does
--- not disturb the one that runs.
+-- An applier whose queue has an old version, or a version with an extra blank, does not
+-- disturb the current version.
 SELECT update_tier.start('plugin', 'v3');
 SELECT update_tier.claim('plugin', 'v3 ', w(1));
 SELECT update_tier.claim('plugin', 'v0', w(1));

@@ -1,5 +1,5 @@
 --
--- Bad input of the rollout functions: clear errors, and nothing is lost.
+-- Invalid arguments of the rollout functions are errors, and change nothing.
 --
 \getenv abs_srcdir PG_ABS_SRCDIR
 \set fleet :abs_srcdir '/test/fleet.sql'
@@ -54,7 +54,7 @@ SELECT told($$SELECT update_tier.start('p', repeat('x', 10240))$$);
 SELECT told($$SELECT update_tier.start(repeat('x', 1025), '1')$$);
 SELECT told($$SELECT update_tier.start(repeat('€', 342), '1')$$);
 
--- "*" is no package of its own, in functions for one package.
+-- Functions for one package do not accept "*".
 SELECT told($$SELECT update_tier.start('*', '1')$$);
 SELECT call, told('SELECT update_tier.' || call)
   FROM (VALUES ($$claim('*', '1', w(1))$$), ($$claim_batch('*')$$), ($$force('*', '1', w(1), 'why')$$),

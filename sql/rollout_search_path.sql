@@ -1,5 +1,5 @@
 --
--- A hostile search_path against the rollout functions: nothing shadowed is used.
+-- With a hostile search_path the rollout functions use none of the shadowing objects.
 --
 \getenv abs_srcdir PG_ABS_SRCDIR
 \set fleet :abs_srcdir '/test/fleet.sql'
@@ -12,7 +12,7 @@
 \i :hostile
 \set ECHO all
 SET search_path = evil, pg_catalog, public;
--- The shadows are real.
+-- Plain SQL does use the shadowing objects.
 SELECT 1 = 1;
 SELECT count(*) FROM package;
 
@@ -24,7 +24,7 @@ SELECT update_tier.extend(1, '1 minute') IS NOT NULL AS extended;
 SELECT update_tier.report(1, 'succeeded'), update_tier.report(2, 'error', detail => 'x');
 SELECT update_tier.claim('p', '1', '00000000-0000-0000-0000-000000000002') AS token \gset
 SELECT update_tier.report(:token, 'skipped', '0');
--- The last attempt fails.
+-- Two attempts fail; the second is the last.
 SELECT update_tier.claim('p', '1', '00000000-0000-0000-0000-000000000003') AS token \gset
 SELECT update_tier.report(:token, 'failed');
 SELECT update_tier.claim('p', '1', '00000000-0000-0000-0000-000000000003') AS token \gset

@@ -1,5 +1,5 @@
 --
--- Row-level security applies to the caller.
+-- The functions for tiers obey row-level security as it applies to the caller.
 --
 CREATE TABLE workspaces (id uuid PRIMARY KEY, tenant text NOT NULL);
 INSERT INTO workspaces SELECT ('00000000-0000-0000-0000-' || lpad(n::text, 12, '0'))::uuid,
@@ -21,7 +21,7 @@ SELECT workspace_tier('00000000-0000-0000-0000-000000000001') IS NULL AS unseen;
 SELECT set_update_tier('00000000-0000-0000-0000-000000000001', 'production');
 SELECT set_update_tier('00000000-0000-0000-0000-000000000004', 'canary');
 
--- The same session, another role: the kept plans make the difference.
+-- Another role in the same session sees its own rows, although plans are kept.
 SET ROLE regress_odd;
 SELECT * FROM canary_workspaces();
 SELECT * FROM production_workspaces();
@@ -29,7 +29,7 @@ SELECT * FROM workspaces_in_tier('production', '00000000-0000-0000-0000-00000000
 RESET ROLE;
 SELECT * FROM canary_workspaces();
 
--- To see a row is not to change it.
+-- A policy can allow a role to see a row, and not to change it.
 DROP POLICY own ON workspaces;
 CREATE POLICY see_all ON workspaces FOR SELECT USING (true);
 CREATE POLICY change_own ON workspaces FOR UPDATE USING (tenant = current_user);
@@ -38,7 +38,7 @@ SELECT count(*) FROM canary_workspaces();
 SELECT set_update_tier('00000000-0000-0000-0000-000000000002', 'production');
 \echo :LAST_ERROR_SQLSTATE
 SELECT set_update_tier('00000000-0000-0000-0000-000000000001', 'production');
--- A policy on the new row.
+-- A policy can refuse the new row.
 RESET ROLE;
 CREATE POLICY no_canaries ON workspaces AS RESTRICTIVE FOR UPDATE WITH CHECK (update_tier = 'production');
 SET ROLE regress_odd;
@@ -53,8 +53,8 @@ DROP POLICY change_own ON workspaces;
 DROP POLICY no_canaries ON workspaces;
 SELECT update_tier.detach();
 
--- A column is adopted, and its NULLs are set, whatever a policy hides: also from
--- the owner, and whoever attaches.
+-- attach adopts a column and sets its NULLs in all rows, also in those that a policy
+-- hides from the owner, whichever role calls attach.
 CREATE ROLE regress_forced;
 GRANT CREATE ON SCHEMA public TO regress_forced;
 CREATE TABLE forced (id uuid PRIMARY KEY, tenant text NOT NULL, update_tier text);

@@ -1,6 +1,6 @@
 --
--- A hostile search_path: everything that our statements name is shadowed, and
--- nothing of it is used.
+-- A hostile search_path: other objects have the names that the extension's statements
+-- use, and the extension uses none of them.
 --
 CREATE TABLE public.workspaces (id uuid PRIMARY KEY, name text, status text DEFAULT 'online');
 INSERT INTO public.workspaces SELECT ('00000000-0000-0000-0000-' || lpad(n::text, 12, '0'))::uuid, 'w' || n FROM generate_series(1, 4) AS n;
@@ -8,7 +8,7 @@ CREATE SCHEMA evil;
 CREATE FUNCTION evil.alarm(what text) RETURNS void LANGUAGE plpgsql AS
     $$BEGIN RAISE EXCEPTION 'shadow used: % by %', what, current_user; END$$;
 
--- Operators, functions, types, tables and a schema's worth of our own names.
+-- Operators, functions, types and tables, with names of the server and of the extension.
 CREATE FUNCTION evil.text_op(text, text) RETURNS boolean LANGUAGE plpgsql AS $$BEGIN PERFORM evil.alarm('text operator'); RETURN true; END$$;
 CREATE FUNCTION evil.uuid_op(uuid, uuid) RETURNS boolean LANGUAGE plpgsql AS $$BEGIN PERFORM evil.alarm('uuid operator'); RETURN true; END$$;
 CREATE FUNCTION evil.oid_op(oid, oid) RETURNS boolean LANGUAGE plpgsql AS $$BEGIN PERFORM evil.alarm('oid operator'); RETURN true; END$$;
@@ -33,7 +33,7 @@ CREATE TABLE evil.attached (workspaces regclass, live_when pg_catalog.text);
 CREATE DOMAIN evil.update_tier AS pg_catalog.text CHECK (evil.is_valid(VALUE));
 SET search_path = evil, pg_catalog, public;
 
--- The shadows are real.
+-- Plain SQL does use the shadowing operator.
 SELECT 'a'::pg_catalog.text = 'a'::pg_catalog.text;
 
 CREATE EXTENSION update_tier SCHEMA public;
@@ -49,8 +49,8 @@ SELECT * FROM update_tier.counts();
 SELECT * FROM update_tier.tiers();
 SELECT 'x'::public.update_tier;
 
--- live_when is read under the search_path of who attaches, and a user's
--- operator on it is refused; what was stored means the same everywhere.
+-- live_when is read with the search_path of the session that attaches, and a user's
+-- operator in it is refused.  What was stored means the same in every session.
 SELECT update_tier.attach('public.workspaces', $$status <> 'removed'$$);
 SELECT update_tier.attach('public.workspaces', $$status OPERATOR(pg_catalog.<>) 'removed'$$);
 RESET search_path;

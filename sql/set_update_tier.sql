@@ -1,5 +1,5 @@
 --
--- workspace_tier and set_update_tier.
+-- workspace_tier() returns the tier of a workspace, and set_update_tier() changes it.
 --
 CREATE EXTENSION update_tier;
 SELECT workspace_tier('00000000-0000-0000-0000-000000000001');
@@ -46,10 +46,10 @@ SELECT set_update_tier(NULL, 'canary');
 SELECT set_update_tier('00000000-0000-0000-0000-000000000001', 'canery');
 \echo :LAST_ERROR_SQLSTATE
 SELECT set_update_tier('not a uuid', 'canary');
--- The typo is told also when the workspace is unknown or nothing is attached.
+-- A typo is also the error when the workspace is unknown.
 SELECT set_update_tier('00000000-0000-0000-0000-000000000009', 'canery');
 
--- The last *live* canary counts.
+-- Only live canaries count for the NOTICE.
 SELECT update_tier.attach('workspaces', 'n < 3');
 UPDATE workspaces SET update_tier = 'canary';
 SELECT set_update_tier('00000000-0000-0000-0000-000000000001', 'production');
@@ -71,7 +71,7 @@ RESET search_path;
 DROP TRIGGER log_it ON workspaces;
 DROP SCHEMA app CASCADE;
 
--- A change that a trigger or rule takes back is not passed off as done.
+-- A change that a trigger or a rule undoes is an error.
 CREATE FUNCTION never() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
 CREATE TRIGGER never BEFORE UPDATE ON workspaces FOR EACH ROW EXECUTE FUNCTION never();
 SELECT set_update_tier('00000000-0000-0000-0000-000000000002', 'canary');
@@ -86,7 +86,7 @@ SELECT set_update_tier('00000000-0000-0000-0000-000000000002', 'canary');
 DROP RULE nothing ON workspaces;
 SELECT n, update_tier FROM workspaces ORDER BY n;
 
--- A transaction that may not write may not.
+-- In a READ ONLY transaction a change is an error.  A call that changes nothing is not.
 BEGIN READ ONLY;
 SELECT set_update_tier('00000000-0000-0000-0000-000000000001', 'production');
 ROLLBACK;

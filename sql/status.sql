@@ -1,5 +1,6 @@
 --
--- update_tier.status: what an operator watches; what needs attention first.
+-- The view update_tier.status shows the state of every rollout, those that need
+-- attention first.
 --
 \getenv abs_srcdir PG_ABS_SRCDIR
 \set fleet :abs_srcdir '/test/fleet.sql'
@@ -21,7 +22,7 @@ SELECT package, version, phase, canary_succeeded, canary_failed, canary_in_fligh
   FROM update_tier.status;
 \x off
 
--- Leases that have run out are not in flight.
+-- Leases that have expired are not in flight.
 SELECT later('1 hour');
 SELECT production_in_flight FROM update_tier.status WHERE version = 'promoted';
 
@@ -30,8 +31,8 @@ SELECT later('23 hours');
 SELECT package, version, phase, soak_ends_at, ramp_ends_at - changed_at AS ramp, waits_for FROM update_tier.status WHERE package IN ('b', 'c');
 SELECT package, version, phase AS stored FROM update_tier.rollout WHERE package = 'b' ORDER BY ordinal;
 
--- A workspace counts where its installation is: as a newer version spreads, an
--- older one shrinks.  Failures stay counted.
+-- A workspace counts for the version that it has: as a newer version spreads, the counts
+-- of an older version fall.  Failures stay counted.
 SELECT update_tier.set_policy('s', max_failures => 1, retry_delay => '0');
 SELECT update_tier.start('s', '7');
 SELECT run('s', '7', n) FROM unnest(ARRAY[1, 2]) AS n;
@@ -46,19 +47,19 @@ SELECT * FROM counts;
 SELECT update_tier.promote('s', '8');
 SELECT run('s', '8', n) FROM unnest(ARRAY[2, 4, 5, 6]) AS n;
 SELECT * FROM counts;
--- And back again.
+-- After an abort the counts of the older version rise again.
 SELECT update_tier.abort('s', '8');
 SELECT run('s', '7', n) FROM unnest(ARRAY[1, 4, 6]) AS n;
 SELECT * FROM counts;
 DROP VIEW counts;
 
--- A freeze is shown, of rollouts that could go on.
+-- A freeze is shown for rollouts that could otherwise go on.
 SELECT update_tier.freeze('s', reason => 'incident');
 SELECT version, phase, waits_for FROM update_tier.status WHERE package = 's';
 SELECT update_tier.thaw('s');
 
--- It never counts the fleet: it looks at min_successes canaries at most for each
--- rollout in canary, which are 1, 1 and 7.
+-- The view never counts the fleet.  For each rollout in canary it reads min_successes
+-- canaries at most, which are 1, 1 and 7.
 INSERT INTO workspaces SELECT w(n), true, CASE WHEN n <= 1100 THEN 'canary' ELSE 'production' END FROM generate_series(1001, 4000) AS n;
 ANALYZE workspaces;
 SELECT update_tier.set_policy('f', min_successes => 7), update_tier.start('f', '1');
@@ -71,7 +72,7 @@ SELECT pg_stat_get_xact_tuples_returned('workspaces'::regclass)
      + pg_stat_get_xact_tuples_returned('workspaces_update_tier_canary'::regclass) - :rows_read AS rows_read;
 COMMIT;
 
--- It also answers when the attached table has been dropped.
+-- The view also works after the attached table was dropped.
 BEGIN;
 DROP TABLE workspaces;
 SELECT package, version, waits_for FROM update_tier.status WHERE phase = 'canary' ORDER BY package;

@@ -1,5 +1,6 @@
 --
--- Kept plans survive what happens to the table, in one session.
+-- A session keeps plans, and calls stay right after any change of the table and of the
+-- extension.
 --
 CREATE TABLE workspaces (id uuid PRIMARY KEY, n integer);
 INSERT INTO workspaces SELECT ('00000000-0000-0000-0000-' || lpad(n::text, 12, '0'))::uuid, n FROM generate_series(1, 3) AS n;
@@ -61,7 +62,7 @@ SELECT * FROM canary_workspaces();
 SELECT update_tier.attach('application.environments');
 SELECT array_agg(what) FROM all_calls();
 
--- Rolled back: what was seen in between is forgotten.
+-- A rollback also undoes what the session has cached.
 BEGIN;
 ALTER TABLE application.environments RENAME TO other;
 SELECT array_agg(what) FROM all_calls();
@@ -81,7 +82,7 @@ SELECT count(*) FROM canary_workspaces();
 ROLLBACK;
 SELECT array_agg(what) FROM all_calls();
 
--- Dropped: a clear error; then another is attached.
+-- The table is dropped: an error says so.  Then another table is attached.
 DROP TABLE application.environments;
 SELECT * FROM canary_workspaces();
 SELECT * FROM all_calls();
@@ -127,8 +128,7 @@ SELECT count(*) FROM application.canary_workspaces();
 DROP TRIGGER meddle ON workspaces;
 DROP FUNCTION meddle;
 
--- Pooling in transaction mode: nothing of a session's settings matters, and
--- DISCARD ALL takes nothing away.
+-- Poolers run DISCARD ALL between clients: calls work as before.
 DISCARD ALL;
 SELECT count(*) FROM application.canary_workspaces();
 DISCARD PLANS;

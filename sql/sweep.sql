@@ -1,6 +1,6 @@
 --
--- How claim_batch goes through a large fleet: every workspace gets its turn, and no
--- row means that no workspace is due.
+-- How claim_batch goes through a large fleet: it finds every due workspace, and no row
+-- means that no workspace is due.
 --
 \getenv abs_srcdir PG_ABS_SRCDIR
 \set fleet :abs_srcdir '/test/fleet.sql'
@@ -26,15 +26,15 @@ END $$;
 INSERT INTO workspaces SELECT w(n) FROM generate_series(11, 4000) AS n;
 SELECT count(*) AS live FROM workspaces WHERE live;
 
--- Every workspace, once; also when each gets the version that it should have.
+-- Every workspace is claimed once; also without a version.
 SELECT update_tier.start('p', '1');
 SELECT * FROM all_of('p', '1', 250);
 SELECT count(update_tier.report(token, 'succeeded')) FROM update_tier.installed WHERE package = 'p';
 SELECT update_tier.start('p', '2');
 SELECT * FROM all_of('p', NULL, 333);
 
--- Workspaces that claim() has done, in the order of their ids, are not in the way:
--- the next batches find the others.
+-- Workspaces that claim() has done, in the order of their ids, do not hide the others
+-- from the next batches.
 SELECT update_tier.start('single', '1');
 SELECT count(update_tier.report(update_tier.claim('single', '1', w(n)), 'succeeded')) FROM generate_series(1, 1202) AS n
  WHERE n <> 10;
@@ -42,7 +42,7 @@ SELECT count(*) FROM update_tier.claim_batch('single', '1');
 SELECT count(*) FROM update_tier.claim_batch('single');
 SELECT workspaces + 50 + 1201 AS workspaces FROM all_of('single', '1', 500);
 
--- Nor are workspaces that are not live, and whose attempts ended in error.
+-- Neither do workspaces that are not live, or whose attempts ended in error.
 SELECT update_tier.set_policy('doubt', max_failures => 3000, max_attempts => 9);
 SELECT update_tier.start('doubt', '1');
 SELECT count(update_tier.report(token, 'error')) FROM update_tier.claim_batch('doubt', '1', 1500);
@@ -77,7 +77,7 @@ SELECT count(*) = (SELECT count(*) - 1 FROM workspaces WHERE live) AS all_the_ot
 SELECT swept_at IS NOT NULL AS swept FROM update_tier.status WHERE package = 's';
 SELECT count(*) FROM update_tier.claim_batch('s', '1');
 SELECT swept_at IS NOT NULL AS swept FROM update_tier.status WHERE package = 's';
--- A search of candidates is none of the whole fleet.
+-- A search of candidates does not count as a search of the whole fleet.
 SELECT update_tier.start('s', '2');
 SELECT count(*) FROM update_tier.claim_batch('s', '2', 25, ARRAY[w(1)]);
 SELECT swept_at IS NOT NULL AS swept FROM update_tier.status WHERE package = 's' AND version = '2';

@@ -1,6 +1,6 @@
 --
--- Up to PostgreSQL 15, a rule can turn an empty table into a view: one that is
--- attached is refused then.  Later servers refuse the rule.
+-- Up to PostgreSQL 15, a rule can turn an empty table into a view: if the table is
+-- attached, calls are an error then.  Later servers refuse the rule.
 --
 CREATE TABLE workspaces (id uuid PRIMARY KEY);
 CREATE EXTENSION update_tier;

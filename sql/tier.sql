@@ -1,10 +1,10 @@
 --
--- The domain update_tier: two values, lower case, nothing else.
+-- The domain update_tier has two values, in lower case.
 --
 CREATE EXTENSION update_tier;
 \dD update_tier
 
--- The validator answers and never raises.
+-- is_valid() returns true, false or NULL, and never raises an error.
 SELECT v, update_tier.is_valid(v)
   FROM (VALUES ('canary'), ('production'), ('Canary'), ('CANARY'), (' canary'), ('canary '),
                (E'canary\n'), ('canar'), ('canaryy'), ('production2'), ('staging'), (''),
@@ -30,7 +30,7 @@ EXCEPTION WHEN check_violation THEN
     RAISE NOTICE '% % %', SQLSTATE, type_name, constraint_name;
 END $$;
 
--- It is text to everybody who asks, so no client has to know it.
+-- A value is a text for clients: they need not know the domain.
 CREATE TABLE t (tier update_tier);
 INSERT INTO t VALUES ('production'), ('canary'), ('production') RETURNING tier || '!' AS shout;
 INSERT INTO t VALUES ('prod');
@@ -45,11 +45,11 @@ EXECUTE add('prod');
 SELECT tier, count(*) FROM t GROUP BY tier ORDER BY tier;
 SELECT collation for (tier) FROM t LIMIT 1;
 
--- For pick lists.
+-- tiers() returns the values for pick lists.
 SELECT * FROM update_tier.tiers();
 SELECT pg_typeof(tiers) FROM update_tier.tiers() LIMIT 1;
 
--- Everybody may use it.
+-- Every role may use the domain.
 CREATE ROLE regress_nobody;
 SET ROLE regress_nobody;
 SELECT 'canary'::update_tier, update_tier.is_valid('x');

@@ -1,5 +1,6 @@
 --
--- A typo is told in full: what it was, what is allowed, what was meant.
+-- The error for an invalid tier quotes the value, lists the allowed values and suggests
+-- the nearest value.
 --
 CREATE TABLE workspaces (id uuid PRIMARY KEY);
 INSERT INTO workspaces VALUES ('00000000-0000-0000-0000-000000000001');
@@ -24,22 +25,23 @@ END $$;
 
 SELECT told($$SELECT set_update_tier('00000000-0000-0000-0000-000000000001', 'canery')$$);
 SELECT told($$SELECT set_update_tier('00000000-0000-0000-0000-000000000001', 'canary', 'prodcution')$$);
--- Swapped letters are one edit each: three here, and five if they were two.
+-- Two swapped letters count as one edit: so these are three edits, and not five, which
+-- would be too many for a hint.
 SELECT told($$SELECT set_update_tier('00000000-0000-0000-0000-000000000001', 'canary', 'rpodcutoin')$$);
 SELECT told($$SELECT * FROM workspaces_in_tier('canery')$$);
 
--- Near: another case, blanks around it, an abbreviation, letters swapped,
--- missing, doubled or wrong.
+-- A hint is given for another case, blanks around the value, an abbreviation, and
+-- letters that are swapped, missing, doubled or wrong.
 SELECT v, substring(told(format('SELECT * FROM workspaces_in_tier(%L)', v)) FROM 'HINT:[^\n]*')
   FROM unnest(ARRAY['CANARY', 'Canary', ' canary', E'canary\t\n', 'can', 'canarys', 'canaries', 'cnaary',
                     'canry', 'PRODUCTION', 'prod', 'Prod', 'productoin', 'prodction', 'productions',
                     'producton ']) AS v;
--- Not near: no hint.
+-- No hint is given for these.
 SELECT v, substring(told(format('SELECT * FROM workspaces_in_tier(%L)', v)) FROM 'HINT:[^\n]*')
   FROM unnest(ARRAY['staging', 'dev', 'p', 'pr', 'ca', 'stable', 'beta', 'x', '*', 'any', 'secondary', 'primary',
                     'canary production', 'canary,production']) AS v;
 
--- Nothing to guess from.
+-- NULL and blank values get no hint.
 SELECT told($$SELECT set_update_tier('00000000-0000-0000-0000-000000000001', NULL)$$);
 SELECT told($$SELECT set_update_tier('00000000-0000-0000-0000-000000000001', '')$$);
 SELECT told($$SELECT set_update_tier('00000000-0000-0000-0000-000000000001', '   ')$$);
@@ -53,7 +55,7 @@ SELECT told($$SELECT set_update_tier('00000000-0000-0000-0000-000000000001', rep
 -- As long as a text can be.
 SELECT told($$SELECT set_update_tier('00000000-0000-0000-0000-000000000001', repeat('x', 1073741800))$$);
 
--- Nothing was lost.
+-- No error has changed the row.
 SELECT id, update_tier FROM workspaces;
 
 \pset format aligned

@@ -55,12 +55,12 @@ END $$;
 SELECT * FROM table_of_verbs();
 \x off
 
--- In full.
+-- Some of these errors in full.
 SELECT update_tier.promote('halted promote', 'halted', 'because');
 SELECT update_tier.resume('aborted resume', 'aborted');
 SELECT update_tier.retry('soaking retry', 'soaking');
 SELECT update_tier.halt('aborted halt', 'aborted');
--- Of unknown rollouts.
+-- Verbs on unknown rollouts.
 SELECT update_tier.promote('no such package', '1');
 \echo :LAST_ERROR_SQLSTATE
 SELECT update_tier.halt('canary promote', 'no such version');
@@ -68,13 +68,13 @@ SELECT update_tier.resume('no such package', '1');
 SELECT update_tier.abort('no such package', '1');
 SELECT update_tier.retry('no such package', '1');
 
--- The reason is kept where people look.
+-- The reason is shown by status, explain and event.
 SELECT update_tier.start('p', '1'), run('p', '1', 1);
 SELECT update_tier.halt('p', '1', 'pager went off');
 SELECT waits_for, reason FROM update_tier.status WHERE package = 'p';
 SELECT update_tier.explain('p', '1', w(2));
 SELECT kind, detail FROM update_tier.event WHERE package = 'p' ORDER BY id DESC LIMIT 1;
--- Twice is once: the first reason stands.
+-- A second halt changes nothing: the first reason stays.
 SELECT update_tier.halt('p', '1', 'again');
 SELECT reason FROM update_tier.status WHERE package = 'p';
 
@@ -87,7 +87,7 @@ SELECT phase, soak_ends_at - changed_at AS soak, reason FROM update_tier.status 
 SELECT update_tier.is_open('p', '1', 'production');
 SELECT update_tier.resume('p', '1', 'again');
 SELECT reason FROM update_tier.status WHERE package = 'p';
--- Also after production had it: new workspaces have to wait for the new soak.
+-- The same after the version was open to production: it has to soak again.
 SELECT later('24 hours');
 SELECT update_tier.is_open('p', '1', 'production');
 SELECT update_tier.halt('p', '1', 'bad in production');
@@ -167,7 +167,7 @@ SELECT phases('a');
 SELECT update_tier.promote('a', '1', 'looks good');
 SELECT phases('a'), update_tier.allows('a', '1', w(4));
 
--- abort ends any rollout, once; an aborted version is known as such for good.
+-- abort ends any rollout.  A second abort and start change nothing.
 SELECT update_tier.start('b', '1'), run('b', '1', 1), update_tier.promote('b', '1');
 SELECT update_tier.start('b', '2'), run('b', '2', 1);
 SELECT update_tier.abort('b', '2', 'loses data');
@@ -176,8 +176,8 @@ SELECT waits_for, reason FROM update_tier.status WHERE package = 'b' AND version
 SELECT update_tier.start('b', '2');
 SELECT update_tier.is_open('b', '2', 'canary'), update_tier.is_open('b', '1', 'canary');
 
--- retry begins a new run of the version, as the newest, with the settings as
--- they are now.  Evidence and attempts of the run before no longer count.
+-- retry begins a new run of the version, as the newest, with the current settings.
+-- Evidence and attempts of the run before no longer count.
 SELECT update_tier.set_policy('r', max_attempts => 2, max_failures => 1, retry_delay => '0');
 SELECT update_tier.start('r', '1'), run('r', '1', 1), run('r', '1', 2, 'failed');
 SELECT run('r', '1', 2, 'error');
@@ -207,7 +207,7 @@ SELECT kind, n(workspace), detail FROM update_tier.event WHERE package = 'r' AND
 -- The two workspaces are due again, for this run.
 SELECT n(workspace), attempt FROM update_tier.claim_batch('r', '1') ORDER BY workspace;
 
--- A reason is a sentence, and no file: 1024 bytes.  The error leaves all as it is.
+-- A reason has at most 1024 bytes.  A longer reason is an error that changes nothing.
 SELECT update_tier.halt('e', '6', repeat('x', 1025));
 \echo :LAST_ERROR_SQLSTATE
 SELECT update_tier.abort('e', '6', repeat('ä', 513));
@@ -217,7 +217,8 @@ SELECT update_tier.promote('e', '6', repeat('x', 200000));
 SELECT phases('e');
 SELECT update_tier.halt('e', '6', repeat('x', 1024));
 SELECT length(reason) FROM update_tier.status WHERE package = 'e' AND version = '6';
--- A report's detail is cut instead, between two characters: the report counts.
+-- A longer detail of a report is cut between two characters, because the report must be
+-- counted.
 SELECT update_tier.start('d', '1');
 SELECT update_tier.report(update_tier.claim('d', '1', w(2)), 'failed', detail => repeat('ä', 100000));
 SELECT octet_length(detail), right(detail, 5) FROM update_tier.event WHERE package = 'd' AND kind = 'failed';

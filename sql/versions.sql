@@ -9,8 +9,8 @@
 \set ECHO all
 SELECT update_tier.start('p', '1'), update_tier.start('q', '1');
 
--- In canary: the newer one takes the place, so that an update whose canaries
--- never answer cannot block its own fix.
+-- A newer version takes the place of a version in canary, so that an update whose
+-- canaries never answer cannot block its own fix.
 SELECT update_tier.claim('p', '1', w(1)) AS unanswered \gset
 SELECT update_tier.start('p', '2');
 SELECT phases('p'), phases('q');
@@ -18,7 +18,7 @@ SELECT update_tier.explain('p', '1', w(2));
 SELECT update_tier.report(:unanswered, 'succeeded');
 SELECT phases('p');
 
--- Soaking: the newer one waits, and of several only the newest does.
+-- A newer version waits for a version that soaks.  Of several only the newest waits.
 SELECT run('p', '2', 1);
 SELECT update_tier.start('p', '3');
 SELECT update_tier.start('p', '4');
@@ -26,7 +26,8 @@ SELECT phases('p');
 SELECT update_tier.explain('p', '4', w(1)), update_tier.explain('p', '3', w(1));
 SELECT update_tier.claim('p', '4', w(1)) IS NULL AS refused, update_tier.is_open('p', '4', 'canary');
 
--- The soak ends: the older one is open to production, the newer to canaries.
+-- When the soak ends, the older version is open to production, and the newer version to
+-- canaries.
 SELECT later('24 hours');
 SELECT phases('p');
 SELECT update_tier.is_open('p', '2', 'production'), update_tier.is_open('p', '4', 'canary'),
@@ -34,22 +35,23 @@ SELECT update_tier.is_open('p', '2', 'production'), update_tier.is_open('p', '4'
 SELECT run('p', '2', 4), run('p', '4', 1);
 SELECT phases('p');
 
--- The older one stays open to production until the newer one is promoted.
+-- The older version stays open to production until the newer version is promoted.
 SELECT update_tier.is_open('p', '2', 'production');
 SELECT later('24 hours');
 SELECT phases('p');
 SELECT update_tier.is_open('p', '2', 'production'), update_tier.is_open('p', '4', 'production');
 SELECT update_tier.promoted_version('p');
 
--- The next write stores these phases; but a promoted version stays stored as such
--- when a newer one is promoted.
+-- The next write stores these phases.  A promoted version stays stored as promoted when
+-- a newer version is promoted.
 SELECT update_tier.start('p', '5');
 SELECT version, phase FROM update_tier.rollout WHERE package = 'p' ORDER BY ordinal;
 -- A newer version in canary does not close the promoted one.
 SELECT update_tier.is_open('p', '4', 'production');
 SELECT phases('p'), phases('q');
 
--- Halted and aborted versions block no other, and the promoted one stays open.
+-- Halted and aborted versions block no other version, and the promoted version stays
+-- open.
 SELECT update_tier.halt('p', '5', 'bad');
 SELECT update_tier.start('p', '6');
 SELECT update_tier.abort('p', '6');
@@ -84,20 +86,20 @@ SELECT update_tier.report(:t, 'succeeded'), update_tier.halt('c', '2');
 SELECT update_tier.report(:t, 'succeeded'), update_tier.claim('c', '2', w(2)) IS NULL AS refused;
 SELECT phases('c'), update_tier.promoted_version('c'), update_tier.is_open('c', '1', 'production');
 
--- A halted version that a newer one is promoted past shows as superseded; it
--- is halted again when that one is.
+-- A halted version shows as superseded while a newer version is promoted.  When that
+-- version is halted, it shows as halted again.
 SELECT update_tier.start('c', '3'), update_tier.promote('c', '3', 'fixes it');
 SELECT phases('c');
 SELECT update_tier.halt('c', '3');
 SELECT phases('c'), update_tier.promoted_version('c');
--- While the newer one soaks again the older one stays the promoted version.
+-- While the newer version soaks again the older version stays the promoted version.
 SELECT update_tier.resume('c', '3'), run('c', '3', 2);
 SELECT phases('c'), update_tier.promoted_version('c'), update_tier.is_open('c', '1', 'production');
 SELECT later('24 hours');
 SELECT phases('c'), update_tier.promoted_version('c');
 
--- A canary that succeeds is progress: for one lease after that a newer version
--- waits; then it takes the place of one in canary.
+-- The success of a canary is progress: for one lease after that a newer version waits.
+-- Then it takes the place of the version in canary.
 SELECT update_tier.set_policy('busy', min_successes => 3, lease => '10 minutes', retry_delay => '0');
 SELECT update_tier.start('busy', '1'), run('busy', '1', 1), update_tier.start('busy', '2');
 SELECT phases('busy'), update_tier.explain('busy', '2', w(1));
@@ -118,7 +120,7 @@ SELECT later('9 minutes');
 SELECT phases('busy');
 SELECT run('busy', '2', 3);
 SELECT phases('busy');
--- So a package ships that gets a new version between any two canary successes.
+-- So a version is promoted also if a newer version starts between any two successes.
 SELECT later('24 hours');
 SELECT phases('busy'), update_tier.promoted_version('busy');
 
@@ -176,8 +178,9 @@ SELECT phases('r'), update_tier.promoted_version('r');
 SELECT update_tier.start('r', '4');
 SELECT phases('r');
 
--- The clock steps back by an hour: stamps do not, those of ended rollouts
--- included, and the newest that was promoted is the promoted version.
+-- The clock steps back by an hour.  New stamps are not earlier than old ones, also if the
+-- latest stamp is of an aborted version, and the newest promoted version is the promoted
+-- version.
 SELECT update_tier.start('back', v), update_tier.promote('back', v, 'at once') FROM unnest(ARRAY['1', '2']) AS v;
 SELECT update_tier.abort('back', '2');
 SELECT later('-1 hour');

@@ -1,5 +1,5 @@
 --
--- Long lists keep to work_mem: what does not fit goes to a temporary file.
+-- Long lists keep to work_mem: rows that do not fit go to a temporary file.
 --
 CREATE TABLE workspaces (id uuid PRIMARY KEY);
 INSERT INTO workspaces SELECT md5(n::text)::uuid FROM generate_series(1, 100000) AS n;
