@@ -49,7 +49,7 @@ SELECT update_tier.set_policy('b', max_failures => 3, require_canary => false);
 SELECT settings('b', '1');
 SELECT update_tier.start('b', '2');
 SELECT settings('b', '2');
--- retry copies anew.
+-- retry copies the current settings.
 SELECT update_tier.abort('a', '2');
 SELECT update_tier.set_policy('a', min_successes => 3);
 SELECT update_tier.retry('a', '2');

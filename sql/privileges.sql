@@ -92,8 +92,8 @@ SET ROLE regress_flipper;
 SELECT update_tier.attach('workspaces');
 RESET ROLE;
 
--- An owner who may not create in the table's schema gets no index there, as
--- for CREATE INDEX; attaching without one is possible.
+-- An owner that may not create objects in the table's schema cannot create the index, as
+-- with CREATE INDEX.  attach without an index is possible.
 SELECT update_tier.detach();
 DROP INDEX workspaces_update_tier_canary;
 REVOKE CREATE ON SCHEMA public FROM regress_owner;

@@ -35,14 +35,14 @@ SELECT p, update_tier.promoted_version(p), update_tier.start(p, '7') FROM unnest
 SELECT update_tier.abort(p, '6', 'bad, too') FROM unnest(ARRAY['p', 'q', 'r']) AS p;
 SELECT p, update_tier.promoted_version(p), update_tier.is_open(p, '5', 'production') FROM unnest(ARRAY['p', 'q', 'r']) AS p;
 SELECT run('r', '5', 1);
--- A version that was deleted is one that nobody has started.
+-- A version that was deleted counts as not started.
 SELECT update_tier.explain('p', '3', w(1));
 SELECT count(*) FROM update_tier.event WHERE at < now() - interval '1 hour';
 SELECT count(*) > 0 AS young_ones_stay FROM update_tier.event;
 SELECT update_tier.prune('1 hour');
 
--- No version that is on its way is deleted, however old it is, nor a halted one: a
--- version that is known to be bad must not be new again.
+-- No queued, canary, soaking or promoted version is deleted, however old it is, and no
+-- halted version: a version that is known to be bad must not be new again.
 SELECT update_tier.start('live', '1'), update_tier.halt('live', '1');
 SELECT update_tier.start('live', '2'), run('live', '2', 1), update_tier.promote('live', '2');
 SELECT update_tier.start('live', '3'), update_tier.halt('live', '3'), update_tier.start('live', '4'), run('live', '4', 2);

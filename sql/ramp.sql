@@ -84,7 +84,8 @@ SELECT update_tier.halt('p', 'v2', 'slow');
 SELECT phases('p'), update_tier.is_open('p', 'v1', 'production'), open_to('p', 'v2'), wanted('p');
 SELECT n, why('p', 'v1', n), why('p', 'v2', n) FROM unnest(ARRAY[5, 8]) AS n;
 SELECT phase, ramp_ends_at, waits_for FROM update_tier.status WHERE version = 'v2';
--- After resume() the version soaks and ramps anew, with the same moments.
+-- After resume() the version soaks and ramps again.  The workspace's share of the ramp
+-- is the same.
 SELECT update_tier.set_policy('p', soak => '1 hour', apply_to_running => true);
 SELECT update_tier.resume('p', 'v2');
 SELECT phases('p'), why('p', 'v2', 5), why('p', 'v1', 5);

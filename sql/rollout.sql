@@ -9,8 +9,8 @@
 \set ECHO all
 SELECT update_tier.set_policy('plugin', min_successes => 2);
 
--- Nobody has started the version: gates are closed, claims are errors, and neither
--- starts it.
+-- The version is not started: gates are closed, claims are errors, and neither starts
+-- it.
 SELECT update_tier.is_open('plugin', 'v1', t), t FROM update_tier.tiers() AS t;
 SELECT update_tier.allows('plugin', 'v1', w(1)), update_tier.explain('plugin', 'v1', w(1)),
        update_tier.wanted_version('plugin', w(1)), update_tier.promoted_version('plugin');

@@ -1,6 +1,6 @@
 --
--- wanted_version() tells the version that a workspace should run now, for agents
--- that pull.  claim_batch() without a version leases each workspace for that one.
+-- wanted_version() returns the version that a workspace should run now, for agents that
+-- pull.  claim_batch() without a version leases each workspace for the same version.
 --
 \getenv abs_srcdir PG_ABS_SRCDIR
 \set fleet :abs_srcdir '/test/fleet.sql'
@@ -107,7 +107,7 @@ SELECT update_tier.abort('d', 'v2');
 SELECT * FROM disagreements('d');
 SELECT later('15 minutes');
 SELECT * FROM disagreements('d');
--- And that is what claim_batch() leases it for.
+-- claim_batch() leases each workspace for the version that it wants.
 CREATE TABLE wants AS SELECT id, update_tier.wanted_version('d', id) AS version FROM workspaces;
 SELECT count(*), count(*) FILTER (WHERE c.version = w.version) AS as_wanted FROM update_tier.claim_batch('d') AS c JOIN wants AS w ON w.id = c.workspace;
 DROP TABLE wants;
