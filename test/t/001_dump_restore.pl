@@ -54,12 +54,12 @@ for my $format (sort keys %restore)
 	is(goes_on($format), $next, "$format: and goes on");
 }
 
-# Over what is there already.
+# Over a database that has these objects already.
 command_ok([ 'pg_restore', '-e', '--clean', '--if-exists', '-d', $node->connstr('custom'), "$dir/custom" ], 'restored with --clean');
 is(answers('custom'), $before, '--clean: every function answers as before');
 is(goes_on('custom'), $next, '--clean: and goes on');
 
-# Into a database that has the extension already, and nothing attached.
+# Into a database that has the extension, and no attached table.
 $node->safe_psql('postgres', 'CREATE DATABASE prepared');
 $node->safe_psql('prepared', 'SET client_min_messages = warning; CREATE EXTENSION update_tier');
 like($before, qr/^\d+\|\*\|/m, 'package * has a row, which is restored');
@@ -67,8 +67,8 @@ is($node->safe_psql('prepared', 'SELECT count(*) FROM update_tier.package'), '0'
 command_ok([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr('prepared'), '-f', "$dir/plain.sql" ], 'restored where the extension is');
 is(answers('prepared'), $before, 'extension there: every function answers as before');
 
-# The data alone, into a database that was made and attached by itself: the
-# attached table is the same one, and its row no conflict.
+# Only the data, into a database in which the table was created and attached
+# separately: the row of "attached" is the same, and no conflict.
 $node->safe_psql('postgres', 'CREATE DATABASE data_only');
 command_ok([ 'pg_dump', '-s', '-d', $node->connstr('source'), '-f', "$dir/schema.sql" ], 'pg_dump of the schema');
 command_ok([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr('data_only'), '-f', "$dir/schema.sql" ], 'restored');
@@ -77,8 +77,8 @@ command_ok([ 'pg_restore', '-e', '-a', '-d', $node->connstr('data_only'), "$dir/
 is(answers('data_only'), $before, 'data only: every function answers as before');
 is(goes_on('data_only'), $next, 'data only: and goes on');
 
-# A single schema: the table comes, with its tiers; what is the extension's
-# stays where it was.
+# A single schema: the dump contains the table with its tiers, and nothing of the
+# extension.
 $node->safe_psql('postgres', 'CREATE DATABASE single');
 $node->safe_psql('single', 'SET client_min_messages = warning; CREATE EXTENSION update_tier');
 command_ok([ 'pg_dump', '-n', 'app', '-d', $node->connstr('source'), '-f', "$dir/single.sql" ], 'pg_dump of a single schema');
@@ -88,7 +88,7 @@ is( $node->safe_psql(
 	$node->safe_psql('source', 'SELECT NULL; SELECT * FROM update_tier.counts()'),
 	'single schema: attach it, and the tiers are there');
 
-# Installed, and nothing attached.
+# The extension, and no attached table.
 $node->safe_psql('postgres', 'CREATE DATABASE bare');
 $node->safe_psql('bare', 'SET client_min_messages = warning; CREATE EXTENSION update_tier');
 $node->safe_psql('postgres', 'CREATE DATABASE bare_copy');
@@ -96,8 +96,8 @@ command_ok([ 'pg_dump', '-d', $node->connstr('bare'), '-f', "$dir/bare.sql" ], '
 command_ok([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr('bare_copy'), '-f', "$dir/bare.sql" ], 'restored');
 is($node->safe_psql('bare_copy', 'SELECT count(*) FROM update_tier.attached'), '0', 'nothing attached there either');
 
-# The row of a table that has been dropped is a number, and means nothing
-# elsewhere: it is not dumped.
+# After DROP TABLE the row of "attached" contains only an OID, which means nothing in
+# another database: it is not dumped.
 $node->safe_psql('custom', 'DROP TABLE app.environments');
 $node->safe_psql('postgres', 'CREATE DATABASE dropped_copy');
 command_ok([ 'pg_dump', '-d', $node->connstr('custom'), '-f', "$dir/dropped.sql" ], 'pg_dump after the table was dropped');

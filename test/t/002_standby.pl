@@ -1,6 +1,6 @@
-# A streaming standby answers, and goes on after it has been promoted; the
-# table with the domain column replicates logically.  A TAP test because it
-# takes more than one server.
+# The functions that only read work on a streaming standby, and all functions work after
+# it was promoted; the table with the domain column replicates logically.  A TAP test
+# because it needs more than one server.
 
 use strict;
 use warnings;
@@ -37,7 +37,7 @@ my $setup = q{
 $primary->safe_psql('postgres', $setup);
 $primary->wait_for_catchup($standby);
 
-# Whatever reads gives the same answer there.
+# Functions that only read give the same answers on the standby.
 my $reads = q{
 	SET TimeZone = 'UTC';
 	SELECT * FROM canary_workspaces();
@@ -63,7 +63,7 @@ like($answers, $_, "there is something to compare: $_")
   for qr/open to canary/, qr/soaking until/, qr/queued behind version 1/, qr/opens for this workspace at/, qr/frozen until/, qr/not started/, qr/uncounted\|1/;
 is($standby->safe_psql('postgres', q{SELECT set_update_tier(md5('1')::uuid, 'canary')}), 'canary', 'setting what is set is a reading');
 
-# Whatever writes is refused with the server's own error.
+# For functions that write, the server raises its own error.
 for my $call (
 	q{set_update_tier(md5('1')::uuid, 'production')},
 	q{update_tier.attach('workspaces')},
@@ -93,7 +93,7 @@ for my $call (
 	like($err, qr/25006: cannot execute .* in a read-only transaction/, "refused: $call");
 }
 
-# A plan kept in a session of the standby notices what happens on the primary.
+# A session on the standby keeps plans, and notices changes of the table on the primary.
 my $session = $standby->background_psql('postgres');
 is($session->query('SELECT count(*) FROM canary_workspaces()'), '5', 'a session on the standby');
 $primary->safe_psql('postgres', q{ALTER TABLE workspaces RENAME TO environments; SELECT set_update_tier(md5('6')::uuid, 'canary')});
@@ -103,7 +103,7 @@ $session->quit;
 $primary->safe_psql('postgres', q{ALTER TABLE environments RENAME TO workspaces; SELECT set_update_tier(md5('6')::uuid, 'production')});
 $primary->wait_for_catchup($standby);
 
-# The standby is promoted: work continues, and no token comes twice.
+# After the standby is promoted claims and reports go on, and no token is given twice.
 my $claims = q{SELECT token FROM update_tier.claim_batch('p', '1', %d) ORDER BY token};
 my @before = split /\n/, $primary->safe_psql('postgres', sprintf($claims, 2));
 is(scalar(@before), 2, 'two leases from the primary');

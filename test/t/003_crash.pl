@@ -1,8 +1,8 @@
-# The postmaster is killed while clients claim and report, several times.  A
-# TAP test because pg_regress cannot kill its server.
+# The postmaster is killed while clients claim and report, several times.  A TAP test
+# because pg_regress cannot kill its server.
 #
-# Every client appends to a file of its own what it was told, after it was
-# told: that is what must still be true afterwards.
+# Every client prints each answer of the server after it has got it.  These answers must
+# still be true after the crash.
 
 use strict;
 use warnings;
@@ -26,10 +26,9 @@ $node->safe_psql(
 	SELECT update_tier.start('p' || n, '1') FROM generate_series(1, 2) AS n;
 });
 
-# Start the server that was killed.  Its children notice by themselves that it
-# is gone, and until they have, the data directory is theirs.  Where nobody
-# reaps it, its process number seems to be in use: the lock files are then ours
-# to remove.
+# Start the server that was killed.  Its children end by themselves when they notice
+# that; until then they use the data directory.  If no process reaps the postmaster, its
+# process number seems to be in use, so the lock files are removed here.
 sub restart
 {
 	my $deadline = time + 60;
@@ -49,8 +48,7 @@ my %reported;    # token -> acknowledged
 
 for my $round (1 .. $rounds)
 {
-	# A client is a psql that is fed one claim and one report after the other
-	# and prints what it is told.
+	# A client is a psql that gets claims and reports in turns, and prints the answers.
 	my @clients;
 	for my $n (1 .. $clients)
 	{
@@ -67,7 +65,7 @@ for my $round (1 .. $rounds)
 		push @clients, \%client;
 	}
 
-	# Let them get going, then kill the server as a crash would.
+	# Wait until every client has reported, then kill the server as a crash would.
 	my $deadline = time + 60;
 	until ((grep { (() = $_->{out} =~ /reported/g) > 50 } @clients) == $clients || time > $deadline)
 	{
@@ -101,7 +99,7 @@ for my $round (1 .. $rounds)
 }
 is((grep { $_ > 1 } values %claimed, values %reported), 0, 'no token was given twice, and none acknowledged twice');
 
-# Leases of clients that are gone run out, and are claimed again.
+# The leases of clients that have ended expire, and the workspaces are claimed again.
 my $leased = $node->safe_psql('postgres', q{SELECT count(*) FROM update_tier.installation WHERE state = 'claimed'});
 cmp_ok($leased, '>', 0, 'some leases were out when it crashed');
 $node->safe_psql('postgres', q{UPDATE update_tier.installation SET lease_until = now() WHERE state = 'claimed'; UPDATE update_tier.package SET first_expiry = now()});

@@ -1,5 +1,5 @@
-# pg_upgrade from an older major version, with rollouts in every phase.  A TAP
-# test because it takes two servers.
+# pg_upgrade from an older major version, with rollouts in every phase.  A TAP test
+# because it needs two servers.
 
 use strict;
 use warnings;
@@ -10,9 +10,9 @@ use PostgreSQL::Test::Utils;
 use Source;
 use Test::More;
 
-# upgrade NAME, SQL: a cluster of the older version with a database "source"
-# that the SQL fills, and one of the newer version that it has been upgraded
-# to; which of them is undef when pg_upgrade failed.
+# upgrade NAME, SQL, LOOK: makes a cluster of the older version with a database "source"
+# that the SQL fills, and upgrades it to a cluster of the newer version.  Returns the new
+# cluster, or undef if pg_upgrade failed, and the results of the queries LOOK before.
 sub upgrade
 {
 	my ($name, $sql, $look) = @_;
@@ -26,7 +26,7 @@ sub upgrade
 	$old->stop;
 
 	my $new = PostgreSQL::Test::Cluster->new("${name}_new", install_path => $ENV{NEWER_SERVER});
-	# The checksums must be as they are in the old one.
+	# The setting of checksums must be that of the old cluster.
 	my @extra = $new->pg_version >= 18 ? ('--no-data-checksums') : ();
 	$new->init(extra => [ '--encoding=UTF8', '--locale=C', @extra ]);
 	chdir $new->basedir;
@@ -44,13 +44,12 @@ sub upgrade
 }
 
 my ($new, $next, $before) = upgrade('extension',
-	# A soak that ends at a moment one can tell.
+	# A soak that ends at a known moment.
 	$Source::setup . q{UPDATE update_tier.rollout SET soaks_from = '2100-01-01 00:00:00+00' WHERE version = 'soaking'},
 	[ $Source::goes_on, $Source::answers ]);
 
-# Some minor releases write into the catalog what a newer major version does
-# not know before a minor release of its own.  Is it us, or would a plain
-# table fail, too?
+# Some minor releases write catalog contents that a newer major version only accepts
+# from some minor release on.  So the test is skipped if a plain table fails, too.
 if (!$new && !(upgrade('plain', 'CREATE TABLE t (a integer)', []))[0])
 {
 	plan skip_all => 'these two servers cannot upgrade a plain table';

@@ -1,7 +1,7 @@
-# ALTER EXTENSION update_tier UPDATE, from every version there has been to the
-# newest, and to a version after that: one made up here, which does what an
-# upgrade does (columns, a function, a table), so that the first real one is no
-# experiment.  A TAP test because it needs script files of its own.
+# ALTER EXTENSION update_tier UPDATE, from every version to the newest, and from that to a
+# made-up next version.  Its script does what an update does (columns, a function, a
+# table), so that this is tested before the first real update.  A TAP test because it
+# needs script files of its own.
 
 use strict;
 use warnings;
@@ -12,8 +12,8 @@ use PostgreSQL::Test::Utils;
 use Source;
 use Test::More;
 
-# A copy of what has been installed, with one version more.  An installation that
-# is ours has no such directory beside it: there the version goes again.
+# A copy of the staged installation, with one more version.  If the extension is
+# installed in the server itself, the version is added there, and removed at the end.
 my $stage = "$ENV{UPDATE_TIER_STAGE}_update";
 my $conf = $ENV{UPDATE_TIER_CONF};
 my $extension;
@@ -65,7 +65,7 @@ $node->append_conf('postgresql.conf', "$conf\n");
 $node->start;
 sub database { $node->safe_psql('postgres', "CREATE DATABASE $_[0]"); return $_[0]; }
 
-# What an extension consists of, and who may do what with it.
+# The members of the extension, and the rights on them.
 my $catalog = q{
 	SELECT pg_describe_object(classid, objid, objsubid) AS object,
 	       obj_description(objid, classid::regclass::name) AS description,
@@ -87,7 +87,7 @@ sub installed
 	return $db;
 }
 
-# Every version that can be installed, brought to the newest, is the newest.
+# Every version that can be installed is, after an update, the same as the newest.
 my $current = installed($newest);
 my $fresh = $node->safe_psql($current, $catalog);
 for my $script (sort glob "$extension/update_tier--*.sql")
@@ -98,8 +98,8 @@ for my $script (sort glob "$extension/update_tier--*.sql")
 	is($node->safe_psql($db, $catalog), $fresh, "version $1, updated, is version $newest");
 }
 
-# That sees also where a column is, which C goes by: the same columns, added the
-# other way round, are not the same.
+# The comparison also notices the order of columns: the same columns, added in another
+# order, are not the same.
 my %in_order = (one => 'ADD first text, ADD second text', other => 'ADD second text, ADD first text');
 for my $db (keys %in_order)
 {
@@ -109,15 +109,15 @@ for my $db (keys %in_order)
 }
 isnt($in_order{one}, $in_order{other}, 'the order of columns counts');
 
-# The library keeps a CHECK that it does not know.
+# The library obeys a CHECK that it does not know.
 my ($status, $out, $err) = $node->psql($current, q{
 	ALTER TABLE update_tier.rollout ADD CONSTRAINT short CHECK (length(version) < 5);
 	SELECT update_tier.start('p', 'long enough')});
 like($err, qr/violates check constraint "short"/, 'a CHECK that was added holds');
 
-# Between installing the files and ALTER EXTENSION UPDATE the new library works
-# with the tables of an older script; and after it, for who still has the old
-# library, the other way round.  Every function, at random.
+# Between installing the files and ALTER EXTENSION UPDATE the new library works with the
+# tables of an older script.  After the update a session that still has the old library
+# works with the tables of the newer script.  Every function is called at random.
 for my $version ((map { /update_tier--([^-]+)\.sql$/ ? $1 : () } sort glob "$extension/update_tier--*.sql"), 'next')
 {
 	spew("$extension/update_tier.control", $released =~ s/^(default_version *= *).*/$1'$version'/mr);
@@ -131,7 +131,7 @@ for my $version ((map { /update_tier--([^-]+)\.sql$/ ? $1 : () } sort glob "$ext
 }
 spew("$extension/update_tier.control", $control);
 
-# With data in every phase, and a session that has its plans already.
+# With rollouts in every phase, and a session that keeps plans.
 database('source');
 (my $setup = $Source::setup) =~ s/CREATE EXTENSION update_tier/$& VERSION '$newest'/ or die;
 $node->safe_psql('source', $setup);
@@ -144,7 +144,7 @@ my $rows = q{
 my $before = $node->safe_psql('source', $rows);
 my $next = $node->safe_psql('source', $Source::goes_on);
 
-# Another session updates in the middle of this one, which has its plans.
+# Another session updates the extension while this session keeps plans.
 my $questions = q{
 	SELECT update_tier.explain('b', 'soaking', md5('3')::uuid), update_tier.allows('b', 'soaking', md5('4')::uuid);
 	SELECT * FROM canary_workspaces();
@@ -165,8 +165,8 @@ is($node->safe_psql('source', q{SELECT extversion FROM pg_extension WHERE extnam
 is($node->safe_psql('source', $Source::goes_on), $next, 'the rollouts go on');
 is($node->safe_psql('source', $rows), $before, 'nothing is lost');
 
-# What is new is kept by a library that knows nothing of it, and has its default in
-# what that library adds.
+# A library that does not know the new columns keeps their values, and the rows that it
+# adds have the defaults.
 my $new = q{
 	SELECT 'rollout', count(*) FILTER (WHERE ticket = 'T-' || id) AS kept, count(*) FILTER (WHERE ticket IS NULL) AS added, count(*) FROM update_tier.rollout;
 	SELECT 'package', count(*) FILTER (WHERE team = 'team ' || id), count(*) FILTER (WHERE team = 'none'), count(*) FROM update_tier.package;
@@ -197,7 +197,7 @@ for my $table (qw(rollout package installation))
 }
 is($node->safe_psql('source', 'SELECT count(*) FROM update_tier.event WHERE client IS NULL'), 0, 'and so do those of event');
 
-# It is dumped and restored, too.
+# The next version is dumped and restored.
 my $everything = $node->safe_psql('source', "$Source::answers SELECT * FROM update_tier.approval ORDER BY 1");
 my $file = $node->basedir . '/next.sql';
 database('copy');
@@ -205,7 +205,7 @@ command_ok([ 'pg_dump', '-d', $connstr, '-f', $file ], 'pg_dump of the next vers
 command_ok([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr('copy'), '-f', $file ], 'restored');
 is($node->safe_psql('copy', "$Source::answers SELECT * FROM update_tier.approval ORDER BY 1"), $everything, 'with all that is new');
 
-# Installed at once, it is the same as updated.
+# The next version is the same whether it is installed or reached by an update.
 is($node->safe_psql('copy', $catalog), $node->safe_psql(installed('next'), $catalog), 'installed or updated: the same');
 
 $node->stop;

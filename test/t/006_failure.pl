@@ -1,7 +1,7 @@
-# What fails in the middle leaves everything as it was: timeouts, cancelled
-# statements, killed sessions, and a full disk, wherever they strike.  A TAP test
-# because it takes moments that a script cannot name: each operation is tried
-# with a little more time every time, until it succeeds.
+# A call that fails in the middle changes nothing: because of timeouts, cancelled
+# statements, killed sessions, and a full disk, at any moment.  A TAP test because a
+# script cannot name these moments: each operation is tried with a little more time,
+# until it succeeds.
 
 use strict;
 use warnings;
@@ -50,8 +50,8 @@ my $state = q{
 };
 sub state_now { return $node->safe_psql('postgres', $state); }
 
-# Try with more and more time.  Where it fails it must do so with this message,
-# and nothing may have changed.
+# Try with more and more time.  Each failure must have this message, and must have
+# changed nothing.
 sub try_until_done
 {
 	my ($name, $sql, $setting, $error) = @_;
@@ -75,7 +75,7 @@ sub try_until_done
 	fail("$name: never done");
 }
 
-# The server does not always remember who has sent the signal.
+# The server does not always know what has sent the signal.
 my $timeout = qr/canceling statement due to (statement timeout|user request)/;
 try_until_done('attach', "SELECT update_tier.attach('workspaces', 'live')", 'statement_timeout', $timeout);
 $node->safe_psql('postgres', q{
@@ -83,11 +83,11 @@ $node->safe_psql('postgres', q{
 	SELECT update_tier.start('p', '1')});
 try_until_done('claim_batch', "SELECT count(*) FROM update_tier.claim_batch('p', '1', 5000)", 'statement_timeout', $timeout);
 try_until_done('report', "SELECT count(update_tier.report(token, 'error')) FROM (SELECT token FROM update_tier.installation ORDER BY token LIMIT 500) AS t", 'statement_timeout', $timeout);
-# These take no time themselves: what follows them in the transaction does.
+# These verbs take no time; the batch after them in the transaction does.
 try_until_done('retry, and a batch', "BEGIN; SELECT update_tier.halt('p', '1'); SELECT update_tier.retry('p', '1');
 	SELECT count(*) FROM update_tier.claim_batch('p', '1', 2000); COMMIT", 'statement_timeout', $timeout);
-# What is pruned: installations of workspaces that are gone, and then the version that
-# nothing refers to.
+# prune deletes installations of workspaces that are not live, and then the version to
+# which no installation refers.
 $node->safe_psql('postgres', q{
 	SET client_min_messages = error;
 	SELECT count(update_tier.report(token, 'skipped')) FROM update_tier.installation WHERE state = 'claimed';
@@ -100,7 +100,7 @@ is($node->safe_psql('postgres', 'SELECT string_agg(version, $$ $$) FROM update_t
 $node->safe_psql('postgres', 'UPDATE workspaces SET live = true');
 try_until_done('detach', 'SELECT update_tier.detach()', 'statement_timeout', $timeout);
 
-# A lock that is not to be had: on the table, on the package.
+# A lock that another session holds: on the table, on the package.
 sub behind_lock
 {
 	my ($name, $lock, $sql) = @_;
@@ -121,7 +121,7 @@ behind_lock('claim behind another', "SELECT update_tier.start('p', '1')", "SELEC
 behind_lock('claim_batch behind another', "SELECT update_tier.start('p', '1')", "SELECT * FROM update_tier.claim_batch('p', '1')");
 behind_lock('set_update_tier behind another', "UPDATE workspaces SET live = live WHERE id = md5('1')::uuid", "SELECT set_update_tier(md5('1')::uuid, 'production')");
 
-# Cancelled and killed from outside, in the middle of a batch: while it searches the
+# Cancelled and killed by another session, in the middle of a batch: while it searches the
 # fleet (lock 1 of the package), and while it claims what it has found (lock 0).
 for my $strike ([ 'cancel', 1 ], [ 'cancel', 0 ], [ 'terminate', 0 ])
 {
@@ -142,7 +142,7 @@ for my $strike ([ 'cancel', 1 ], [ 'cancel', 0 ], [ 'terminate', 0 ])
 	is(state_now(), $before, "$how, lock $lock: nothing has changed");
 }
 
-# A disk that is full while the index is built.
+# The disk becomes full while the index is built.
 SKIP:
 {
 	skip 'no small disk here', 3 unless $ENV{SMALL_DISK};

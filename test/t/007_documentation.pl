@@ -1,8 +1,7 @@
 # The tables of the documentation, held against the catalog and the C source, so that
 # they cannot go stale.  A TAP test because it reads files.
 #
-# Each check is made again on copies of the pages in which something is wrong, as a
-# check that cannot fail is none.
+# Each check is also run on copies of the pages that contain a mistake, and must find it.
 
 use strict;
 use warnings;
@@ -23,7 +22,7 @@ $node->safe_psql('postgres', q{
 	SELECT update_tier.start('p', 'v')});
 sub lines { return split /\n/, $node->safe_psql('postgres', $_[0]); }
 
-# ---- What there is ----
+# ---- What the catalog and the source contain ----
 
 my $ours = q{d.deptype = 'e' AND d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'update_tier')};
 
@@ -87,7 +86,7 @@ sub security
 		push @wrong, "two rows for $function" if $documented{$function};
 		$documented{$function} = $public;
 		my ($short) = $function =~ /(\w+)$/;
-		# The validator is called by the domain, triggers and support by the server.
+		# The domain calls is_valid, and the server calls the triggers and list_support.
 		my $by_name = $short !~ /^(is_valid|list_support|attached_changed|attached_replaced|tier_changes)$/;
 		for my $test ($tests =~ /`([^`]+)`/g)
 		{
@@ -124,8 +123,8 @@ sub functions
 	return @wrong;
 }
 
-# Each setting of a policy is described in one place of the documentation, with its
-# default, and in order.
+# Each setting of a policy is described once in the documentation, with its default, and
+# in the order of the parameters of set_policy.
 sub policy
 {
 	my ($top) = @_;
@@ -170,8 +169,8 @@ sub server_settings
 }
 
 # doc/reference.md has a row for every error code that the C source raises, and for no
-# other; and what a function's comment names is among them.  A code that is only
-# compared with is not raised.
+# other code.  The comments of functions only name codes that have a row.  A code that the
+# source only compares with is not raised.
 sub error_codes
 {
 	my ($top) = @_;
@@ -197,7 +196,7 @@ sub error_codes
 	return @wrong;
 }
 
-# No page speaks of something that is not there, and links lead somewhere.
+# Every name and every link in a page exists.
 sub names_and_links
 {
 	my ($top) = @_;
@@ -230,9 +229,9 @@ for (@checks)
 cmp_ok(scalar(keys %public), '>', 40, 'there is something to compare: functions');
 cmp_ok(scalar(keys %columns), '>', 6, 'there is something to compare: tables');
 
-# ---- Each of them can fail ----
+# ---- Each check can fail ----
 
-# A copy in which a file has another text, and all others are links.
+# A copy of the source in which one file has another text, and all others are links.
 sub with_text
 {
 	my ($file, $text) = @_;
@@ -253,8 +252,8 @@ sub with_text
 	return $copy;
 }
 
-# sees CHECK, FILE, CHANGE, WRONG: it says this of a copy where the file is changed so,
-# and did not before.
+# sees CHECK, FILE, CHANGE, WRONG: the check finds this mistake in a copy in which the
+# file is changed like this, and does not find it without the change.
 sub sees
 {
 	my ($check, $file, $change, $wrong) = @_;

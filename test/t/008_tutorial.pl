@@ -16,7 +16,7 @@ $node->init;
 $node->append_conf('postgresql.conf', "$ENV{UPDATE_TIER_CONF}\n");
 $node->start;
 
-# The README, up to where it speaks of other databases.
+# The README, up to the section Install.
 my ($body, $rest) = slurp_file("$top/README.md") =~ /^(.*?)(^## Install.*)/ms;
 $node->safe_psql('postgres', 'CREATE DATABASE readme');
 Page::run_page('README.md', $body, $rest, sub { 'readme' });

@@ -1,6 +1,6 @@
-# The index that attach builds without a scan is whole: after a crash right after the
-# commit, on a standby, in partitions and unlogged tables, and when it is built
-# again.  A TAP test because it takes crashes, and more than one server.
+# The index that attach builds without a scan is correct: after a crash right after the
+# commit, on a standby, in partitions and unlogged tables, and when it is built again.  A
+# TAP test because it needs crashes, and more than one server.
 
 use strict;
 use warnings;
@@ -18,7 +18,7 @@ my %table = (
 my $rows = 2000;
 my $insert = "INSERT INTO workspaces SELECT md5(n::text)::uuid FROM generate_series(1, $rows) AS n";
 
-# Where amcheck is missing, the command that runs the tests says so.
+# If amcheck is missing, test/run says so.
 my $amcheck;
 
 sub create
@@ -31,11 +31,11 @@ sub create
 		$node->safe_psql($database, "SET client_min_messages = warning; CREATE EXTENSION update_tier; $table{$database}; $insert; ANALYZE");
 		$node->safe_psql($database, 'CREATE EXTENSION amcheck') if $amcheck;
 	}
-	# What is not attached yet has to survive a crash in any case.
+	# The rows from before attach must survive the crash.
 	$node->safe_psql('postgres', 'CHECKPOINT');
 }
 
-# The index holds what the table does, and nothing else.
+# The index has an entry for each canary in the table, and no other entries.
 sub check
 {
 	my ($node, $database, $canaries, $name) = @_;
@@ -80,7 +80,8 @@ sub crash
 	$node->start;
 }
 
-# Where every change is logged, and where those to a new file are not.
+# With wal_level = replica every change is logged; with minimal, changes of a new file are
+# not logged.
 for my $wal_level (qw(replica minimal))
 {
 	my $node = PostgreSQL::Test::Cluster->new($wal_level);
@@ -91,7 +92,7 @@ for my $wal_level (qw(replica minimal))
 	attach($node, $_) for sort keys %table;
 	crash($node);
 
-	# The rows of an unlogged table are gone, its index is there.
+	# After a crash an unlogged table has no rows, and still has its index.
 	check($node, 'unlogged', 0, "$wal_level, unlogged, crash");
 	$node->safe_psql('unlogged', $insert);
 	for my $database (sort keys %table)
@@ -112,7 +113,7 @@ for my $wal_level (qw(replica minimal))
 	crash($node);
 	check($node, $_, $_ eq 'unlogged' ? 0 : 500, "$wal_level, $_, another crash") for sort keys %table;
 
-	# An attach that had not committed leaves nothing behind.
+	# An attach that had not committed is undone completely.
 	my @sessions;
 	for my $database (sort keys %table)
 	{
@@ -131,7 +132,7 @@ for my $wal_level (qw(replica minimal))
 	$node->stop;
 }
 
-# A standby replays the index as it was built, and goes on with it.
+# A standby replays the build of the index, and uses the index after it is promoted.
 my $primary = PostgreSQL::Test::Cluster->new('primary');
 $primary->init(allows_streaming => 1);
 $primary->append_conf('postgresql.conf', "$ENV{UPDATE_TIER_CONF}\nautovacuum = off\n");
@@ -158,7 +159,8 @@ for my $database (qw(plain partitioned))
 	check($standby, $database, 900, "promoted standby, $database");
 }
 
-# Workers would scan.  A table that has the column already may be given them.
+# The build without a scan uses no parallel workers, which would scan.  The build for a
+# table that has the column already may use them.
 my $parallel = q{SET client_min_messages = debug1; SET max_parallel_maintenance_workers = 2; SET min_parallel_table_scan_size = 0;};
 my ($code, $out, $err) = $standby->psql('unlogged', qq{
 	DROP TABLE workspaces; $table{plain}; $insert; ALTER TABLE workspaces SET (parallel_workers = 2);

@@ -1,6 +1,6 @@
 # doc/operations.md: every block does what the page says, and so do its tables of the lines
-# of explain, of locks and of dumps.  A TAP test because it reads files, and takes several
-# databases, pg_dump and sessions that are ended.
+# of explain, of locks and of dumps.  A TAP test because it reads files, and needs several
+# databases, pg_dump and sessions that end.
 
 use strict;
 use warnings;
@@ -32,8 +32,8 @@ sub copy_of
 	return $copy;
 }
 
-# The tutorial.  Before its version that failed is aborted, the database is the one that
-# the page speaks of; after its first block, one of a large table.
+# The page uses the database of the tutorial, before its failed version is aborted.  The
+# database "large" is that of the tutorial before CREATE EXTENSION.
 sql('postgres', 'CREATE DATABASE operations');
 for my $block (Page::blocks(slurp_file("$top/doc/tutorial.md")))
 {
@@ -41,13 +41,13 @@ for my $block (Page::blocks(slurp_file("$top/doc/tutorial.md")))
 	sql('postgres', 'CREATE DATABASE large TEMPLATE operations') if $block =~ /CREATE EXTENSION/;
 	Page::run_block('operations', $block);
 }
-# In a schema where there is no table to attach.
+# In a schema that has no table to attach.
 sql('large', 'SET client_min_messages = warning; CREATE SCHEMA extensions; CREATE EXTENSION update_tier SCHEMA extensions');
 sql('large', 'ALTER DATABASE large SET search_path = public, extensions');
 
 # ---- Every block, each in a copy of that database ----
 
-my $locks;       # the one in which transactions are left open
+my $locks;       # the copy in which transactions are left open
 my ($holder, $waiter);
 my $waits = q{SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%freeze()%' AND wait_event_type = 'Lock'};
 my ($roles, $timeouts);
@@ -68,7 +68,8 @@ sub leave_open
 	$holder->query_safe(q{BEGIN; SELECT update_tier.start('search', 'v9')});
 }
 
-# And a prepared transaction depends on all packages; another session waits for both.
+# A prepared transaction holds a package, too, and the lock for all packages; another
+# session waits for both.
 sub leave_more_open
 {
 	sql($locks, q{SET update_tier.notify = off; BEGIN; SELECT update_tier.start('mail', 'v1'); PREPARE TRANSACTION 'applier-17'});
@@ -120,8 +121,8 @@ Page::run_page('doc/operations.md', $page, '', sub {
 $waiter->quit;
 eval { $holder->quit };
 
-# Its roles may execute everything that PUBLIC may not: the operator all of it, and the
-# publisher nothing but start.
+# The operator of the page may execute every function that PUBLIC may not, and the
+# publisher only start.
 is(sql($roles, q{
 	SELECT string_agg(p.proname, ' ' ORDER BY p.proname) FILTER (WHERE NOT has_function_privilege('operator', p.oid, 'execute')),
 	       string_agg(p.proname, ' ' ORDER BY p.proname) FILTER (WHERE has_function_privilege('publisher', p.oid, 'execute'))
@@ -185,8 +186,8 @@ my $plain_form = q{
 my $text = q{ALTER TABLE w ADD update_tier text NOT NULL DEFAULT 'production';};
 my $attached = q{SELECT update_tier.attach('w');};
 
-# Who waits while the transaction of a call goes on, how often the server says that it
-# looks at all of the table, and the row of the page.
+# waits ROW, BEFORE, CALL, WAITING, PASSES: which sessions wait while the transaction of the
+# call goes on, and how often the server reports a pass over the table, as the row says.
 sub waits
 {
 	my ($row, $before, $call, $waiting, $passes) = @_;
@@ -219,8 +220,8 @@ waits('`attach` builds the index', $attached, q{update_tier.attach('w', $$status
 waits('`attach` that finds nothing', $attached, q{update_tier.attach('w')}, 'none', 0);
 waits('`detach`', $attached, q{update_tier.detach()}, 'readers and writers', 2);
 
-# The recipe for many NULLs, where there are many: in batches, and nothing is left
-# for attach to set or to scan.
+# The recipe for many NULLs sets them in batches, and leaves nothing for attach to set or
+# to scan.
 my ($recipe) = $page =~ /^```sql\n(SET lock_timeout = '2s';\nALTER TABLE workspaces ALTER COLUMN update_tier SET DEFAULT.*?)^```/ms;
 ok($recipe, 'the page has the recipe');
 sql('postgres', 'CREATE DATABASE nulls');
@@ -338,7 +339,7 @@ is(sql('follower', 'SELECT workspace = ' . w(2) . q{, actor = current_user, path
 sql('follower', q{SELECT update_tier.attach('workspaces')});
 is(sql('follower', q{SELECT tgenabled FROM pg_trigger WHERE tgname = 'update_tier_changed'}), 'A', 'attach keeps that');
 
-# A bad tier, in one transaction with a good one.
+# An invalid tier, in one transaction with a valid one.
 sql('plain', 'UPDATE workspaces SET update_tier = CASE id WHEN ' . w(1) . q{ THEN 'beta' ELSE 'production' END WHERE update_tier = 'canary'});
 ok($node->poll_query_until('follower', 'SELECT apply_error_count > 1 FROM pg_stat_subscription_stats'), 'fails again and again');
 like(Page::run_block('follower', $notice), qr/^ fleet \s*\| t /m, 'as the query shows');

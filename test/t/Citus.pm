@@ -18,7 +18,7 @@ sub plain
 	return bless { coordinator => $node, workers => [] }, $class;
 }
 
-# Databases are made with database().
+# The coordinator and two workers; database() makes the databases.
 sub distributed
 {
 	my ($class) = @_;
@@ -33,7 +33,7 @@ sub distributed
 			max_worker_processes = 40
 			citus.node_conninfo = 'sslmode=disable'
 			citus.recover_2pc_interval = '1s'
-			# What is asked of the workers is in the coordinator's log.
+			# The statements for the workers are in the coordinator's log.
 			log_statement = none
 			deadlock_timeout = '1s'
 		});
@@ -65,14 +65,14 @@ sub database
 sub coordinator { return $_[0]->{coordinator}; }
 sub worker { return $_[0]->{workers}[ $_[1] ]; }
 
-# Send a signal to all processes of a worker: STOP makes one that does not answer.
+# Send a signal to all processes of a worker.  After STOP the worker does not answer.
 my %stopped;
 sub signal_worker
 {
 	my ($self, $n, $signal) = @_;
 	my $data = $self->{workers}[$n]->data_dir;
 	my ($postmaster) = slurp_file("$data/postmaster.pid") =~ /\A(\d+)/;
-	# First the one that starts the others.
+	# First the postmaster, which starts the others.
 	kill $signal, $postmaster;
 	my @children;
 	for my $stat (glob '/proc/[0-9]*/stat')
@@ -87,7 +87,7 @@ sub signal_worker
 }
 END { kill 'CONT', map { @$_ } values %stopped; }
 
-# What a script prints on the coordinator, errors and notices included, in order.
+# Run a script on the coordinator, and return all that psql prints, errors included.
 sub prints
 {
 	my ($self, $database, $sql, %variables) = @_;

@@ -27,9 +27,9 @@ sub run_block
 # The SQL blocks of a text.
 sub blocks { return $_[0] =~ /^```sql\n(.*?)^```/gms; }
 
-# Run the SQL blocks of a page, each in the database that $database says; those for
-# which it says none are left out.  PAGE_WRITE=DIRECTORY writes the page there, with what
-# is printed, to be read.
+# Run the SQL blocks of a page, each in the database that $database returns; blocks for
+# which it returns undef are left out.  PAGE_WRITE=DIRECTORY writes the page there, with
+# what psql printed, so that a person can read it.
 sub run_page
 {
 	my ($page, $body, $rest, $database) = @_;
@@ -41,7 +41,7 @@ sub run_page
 		{
 			my $out = run_block($db, $sql);
 			$n++;
-			# What is not shown must at least have gone well.
+			# A block without output on the page must at least raise no error.
 			if (defined $expected) { is($out, $expected =~ s/\n+\z/\n/r, "$page, block $n"); }
 			else { unlike($out, qr/^(ERROR|FATAL|WARNING)/m, "$page, block $n"); }
 			$all = "```sql\n$sql```\n" . (defined $expected ? "$between```\n$out```\n" : '');

@@ -1,5 +1,5 @@
-# A database with rollouts in every phase, for what has to survive: what is in
-# it, what the functions answer, and how it goes on.
+# A database with rollouts in every phase, for tests of dumps and upgrades: its contents,
+# the answers of the functions, and calls that continue the rollouts.
 
 package Source;
 
@@ -22,31 +22,31 @@ our $setup = q{
 	CREATE FUNCTION run(p text, v text, n integer, outcome text DEFAULT 'succeeded') RETURNS text LANGUAGE sql AS
 	$$SELECT update_tier.report(update_tier.claim(p, v, w(n)), outcome)$$;
 	SELECT update_tier.set_policy(max_failures => 1, retry_delay => '1 hour');
-	-- In canary, with a lease, and one that it has superseded.
+	-- A version in canary, with a lease, and the version that it has superseded.
 	SELECT update_tier.start('a', 'superseded'), update_tier.start('a', 'canary');
 	SELECT update_tier.claim('a', 'canary', w(1));
-	-- Soaking, and one that is queued.
+	-- A version that soaks, and a version that is queued.
 	SELECT update_tier.set_policy('b', soak => '3 days', lease => '1 hour');
 	SELECT update_tier.start('b', 'soaking');
 	SELECT run('b', 'soaking', 1), run('b', 'soaking', 2, 'error');
 	SELECT update_tier.start('b', 'queued');
-	-- Promoted, with a ramp, and the one before it, which production still gets.
+	-- A promoted version that ramps, and the version before, which production still gets.
 	SELECT update_tier.start('c', 'before'), update_tier.promote('c', 'before', 'seen elsewhere');
 	SELECT run('c', 'before', 1), run('c', 'before', 11, 'failed'), run('c', 'before', 12);
 	SELECT count(*) FROM update_tier.claim_batch('c', 'before', candidates => ARRAY(SELECT w(n) FROM generate_series(13, 19) AS n));
 	SELECT update_tier.set_policy('c', ramp => '100 years');
 	SELECT update_tier.start('c', 'promoted'), update_tier.promote('c', 'promoted', 'looks good');
 	SELECT run('c', 'promoted', 1), run('c', 'promoted', 2, 'skipped'), update_tier.claim('c', 'promoted', w(3));
-	-- Halted, aborted.
+	-- A halted and an aborted version.
 	SELECT update_tier.start('d', 'halted');
 	SELECT run('d', 'halted', 1, 'failed'), run('d', 'halted', 2, 'failed');
 	SELECT update_tier.start('e', 'aborted'), update_tier.abort('e', 'aborted', 'no');
-	-- In its second run, with a lease of the first.
+	-- A version in its second run, with a lease of the first run.
 	SELECT update_tier.start('f', 'retried');
 	SELECT run('f', 'retried', 1, 'failed'), update_tier.claim('f', 'retried', w(2));
 	SELECT update_tier.halt('f', 'retried', 'slow'), update_tier.retry('f', 'retried', 'fixed');
 	SELECT run('f', 'retried', 3);
-	-- Frozen, with a forced claim, and what was only observed.
+	-- A frozen package, with a forced claim and with observations.
 	SELECT update_tier.start('g', 'frozen');
 	SELECT update_tier.freeze('g', '2100-01-01 00:00:00+00', 'holidays');
 	SELECT update_tier.force('g', 'frozen', w(21), 'asked for');
@@ -61,7 +61,7 @@ our $setup = q{
 	DROP FUNCTION run, w;
 };
 
-# Everything that the functions answer, and the rows behind it.
+# All answers of the functions, and all rows of the tables.
 our $answers = q{
 	SET TimeZone = 'UTC';
 	SELECT * FROM update_tier.attached;
@@ -92,9 +92,9 @@ our $answers = q{
 	SELECT indexdef FROM pg_indexes WHERE tablename = 'environments' ORDER BY 1;
 };
 
-# What goes on: the next numbers are new, and the rollouts continue.  It leaves
-# nothing behind but that the sequences move on, so it comes before the answers
-# of what is dumped, and after those of what is restored.
+# Calls that continue the rollouts, with new numbers from the sequences.  They are rolled
+# back, but the sequences have moved on.  So a test runs this before it reads the answers
+# of the database that it dumps, and after it reads those of the restored database.
 our $goes_on = q{
 	BEGIN;
 	SELECT (SELECT max(token) FROM update_tier.installation) < update_tier.claim('b', 'soaking', md5('3')::uuid);

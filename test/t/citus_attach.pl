@@ -1,5 +1,5 @@
-# update_tier.attach() of tables that Citus distributes: what it makes of their shards,
-# what it refuses, and with whose rights.  A TAP test because it takes three servers.
+# update_tier.attach() of tables that Citus distributes: how it changes the shards, what it
+# refuses, and which rights it needs.  A TAP test because it needs three servers.
 
 use strict;
 use warnings;
@@ -42,7 +42,7 @@ sub database
 	});
 }
 
-# What a plain-SQL migration has left on a distributed table becomes what attach makes.
+# attach adopts the plain-SQL form on a distributed table.
 database('adoption');
 shows('adoption', q{
 	CREATE TABLE workspaces (id uuid PRIMARY KEY, status text NOT NULL DEFAULT 'active',
@@ -190,7 +190,7 @@ shows('audit', q{
 	production|7
 }, 'a reference table');
 
-# A table that is made again has another OID.
+# A table that is created again has another OID.
 database('again');
 shows('again', q{
 	SET client_min_messages = 'warning';
@@ -249,7 +249,7 @@ shows('again', q{
 	workspaces|
 }, 'undistributed and distributed again');
 
-# Rights: the owner's connections to the workers are used, the index included.
+# Rights: attach uses the owner's connections to the workers, also for the index.
 database('owners');
 $node->safe_psql('owners', q{
 	CREATE ROLE regress_owner LOGIN;
@@ -357,7 +357,7 @@ shows('owners', q{
 	production|9
 }, 'an owner as whom the shards cannot be read');
 
-# The install script leaves a distributed table alone, on every node.
+# The install script does not attach a distributed table, on any node.
 $citus->database('install');
 shows('install', q{
 	CREATE TABLE workspaces (id uuid PRIMARY KEY);

@@ -1,6 +1,6 @@
-# Gates in queries over distributed tables: an error, or the right answer, and never
-# one from the empty tables of a worker; and the forms that doc/citus.md recommends.
-# A TAP test because it takes four servers.
+# Gates in queries over distributed tables: an error, or the right answer, and never an
+# answer from the empty tables of a worker; and the forms that doc/citus.md recommends.
+# A TAP test because it needs four servers.
 
 use strict;
 use warnings;
@@ -38,7 +38,7 @@ for my $where ($plain, $citus)
 	unlike($where->prints('queries', $setup =~ s/:distribute/$distribute/r), qr/ERROR/, 'set up');
 }
 
-# A worker that would answer would answer wrongly.
+# A gate on a worker would give a wrong answer, so it must be an error.
 for my $query (
 	q{SELECT count(*) FROM workspaces WHERE update_tier.allows(%s, id)},
 	q{SELECT count(*) FROM workspaces WHERE update_tier.is_open(%s, update_tier)},
@@ -74,7 +74,7 @@ for my $query (
 	  or diag $said;
 }
 
-# What works, with the answers of a plain server.
+# These forms work, with the answers of a plain server.
 my @forms = (
 	'ids, and then the gate' =>
 	  q{WITH w AS MATERIALIZED (SELECT id FROM workspaces WHERE name < 'workspace 3')
@@ -127,7 +127,7 @@ for my $example (@examples)
 	cmp_ok(scalar(@$expected), '>', 10, "the example finds something: $example");
 }
 
-# On a worker, whatever reads the extension's tables.
+# On a worker, functions that read the extension's tables are errors.
 for my $query (
 	q{SELECT update_tier.is_open('halted', '1', 'canary')},
 	q{SELECT update_tier.allows('p', '1', md5('1')::uuid)},
@@ -141,10 +141,10 @@ for my $query (
 	is($out, '', 'and no answer');
 }
 
-# Estimates: what the server takes for a function of which it knows nothing.
+# Estimates: the server's default for a function without an estimate.
 like($citus->prints('queries', 'EXPLAIN SELECT * FROM canary_workspaces();'), qr/rows=1000 /, 'no estimate is invented');
 
-# One round trip for each workspace that a gate is asked for, and few for many claims.
+# A gate makes one round trip for each workspace, and claim_batch few for many claims.
 sub commands
 {
 	my ($sql) = @_;

@@ -1,5 +1,5 @@
 # claim_batch(25) with its 25 reports, against the same on a plain table: at most five
-# times as long on four shards.  A TAP test because it takes four servers.
+# times as long on four shards.  A TAP test because it needs four servers.
 
 use strict;
 use warnings;
@@ -38,7 +38,7 @@ for my $kind (sort keys %where)
 	$where{$kind}->coordinator->safe_psql($kind, 'VACUUM ANALYZE workspaces');
 }
 
-# What each of these takes in a session of its own, in milliseconds.
+# The time of each of these in a session of its own, in milliseconds.
 my %statement = (
 	batch => q{SELECT count(update_tier.report(token, 'succeeded')) FROM update_tier.claim_batch('p')},
 	allows => q{SELECT count(update_tier.allows('p', '1', md5(n::text)::uuid)) FROM generate_series(1001, 1100) AS n},

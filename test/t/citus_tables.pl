@@ -1,5 +1,5 @@
-# A workspaces table of every kind that Citus has, against a plain one: the same calls
-# get the same answers.  A TAP test because it takes four servers.
+# A workspaces table of every kind that Citus has, against a plain table: the same calls
+# get the same answers.  A TAP test because it needs four servers.
 
 use strict;
 use warnings;
@@ -25,7 +25,7 @@ my $attach = q{
 my $extension = q{SET client_min_messages = 'warning'; CREATE EXTENSION update_tier;};
 sub distribute { return "SET client_min_messages = 'warning'; SELECT $_[0];"; }
 
-# Everything there is to call.  What it prints must not depend on the moment.
+# Calls of all functions.  The output must not depend on the time.
 my $calls = q{
 	SET TimeZone = 'UTC';
 	CREATE FUNCTION w(n integer) RETURNS uuid IMMUTABLE LANGUAGE sql AS $$SELECT md5(n::text)::uuid$$;
@@ -163,7 +163,8 @@ sub answers
 	return $where->prints($name, $calls, audit => $audit);
 }
 
-# The trigger of an ordinary table records what set_update_tier() does itself in others.
+# In an ordinary table the trigger records changes of set_update_tier(); in other tables
+# set_update_tier() records them itself.
 my $expected = answers($plain, 'plain', 'true', $table, $extension, $attach);
 note $expected;
 like($expected, $_, "there is something to compare: $_")

@@ -1,6 +1,6 @@
-# A worker of Citus that is stopped, and one that does not answer: reports, verbs and
-# the view status go on, nobody waits who has a package locked, and nothing is lost.
-# A TAP test because it takes three servers.
+# A worker of Citus is stopped, and a worker does not answer: reports, verbs and the view
+# status go on, no session waits while it holds the lock of a package, and nothing is lost.
+# A TAP test because it needs three servers.
 
 use strict;
 use warnings;
@@ -33,14 +33,14 @@ $node->safe_psql('fleet', q{
 	$$SELECT ARRAY(SELECT id FROM place WHERE worker = k AND place.n > 10 ORDER BY place.n OFFSET skip LIMIT $3)$$;
 	SELECT update_tier.set_policy(max_in_flight => 100, max_failures => 1000, retry_delay => '0');
 });
-# Which of the two is worker 1 here, and which 2?
+# The numbers that the two workers have in the table "place": 1 or 2.
 my $second = $node->safe_psql('fleet', q{
 	SELECT rank FROM (SELECT nodename || ':' || nodeport AS node, dense_rank() OVER (ORDER BY nodename, nodeport) AS rank
 	                    FROM pg_dist_node WHERE groupid > 0) AS n WHERE node = '} . $citus->worker(1)->host . ':' . $citus->worker(1)->port . q{'});
 my $first = 3 - $second;
 
-# Leases on both workers: of a version in canary, of a promoted one, and of one whose
-# last attempts run out at once.
+# Leases on both workers: of a version in canary, of a promoted version, and of a version
+# whose last attempts expire at once.
 sub leases
 {
 	my ($suffix) = @_;
@@ -56,7 +56,7 @@ sub leases
 		"canary$suffix|8\nexpired$suffix|10\npromoted$suffix|40", 'there are leases on both workers');
 }
 
-# In a session of its own, which must end by itself soon.
+# goes_on: the statement, in a session of its own, must end soon with this result.
 sub goes_on
 {
 	my ($sql, $expected, $what) = @_;
@@ -110,7 +110,7 @@ for my $call ("claim_batch('canary_s')", "claim('canary_s', '1', (SELECT id FROM
 	is($out, '', 'and no lease');
 }
 is($node->safe_psql('fleet', q{SELECT count(*) FROM pg_locks WHERE locktype = 'object' AND classid = 'update_tier.package'::regclass}), '0', 'no lock is left');
-# What is on the other worker can be claimed, and reported.
+# Workspaces on the other worker can be claimed and reported.
 goes_on(qq{SELECT count(*) FROM update_tier.claim_batch('verbs_s', '1', 5, on_worker($first, 30, 5))}, '5', 'candidates on the other worker');
 goes_on(qq{SELECT update_tier.claim('verbs_s', '1', (on_worker($first, 40, 1))[1]) IS NOT NULL}, 't', 'and a claim of one');
 $citus->worker(1)->start;
@@ -126,7 +126,7 @@ my $claims = $node->background_psql('fleet', on_error_stop => 0);
 $claims->query('SELECT count(*) FROM canary_workspaces()');
 $citus->signal_worker(1, 'STOP');
 
-# It waits for the worker, and keeps nobody from the package.
+# A claim waits for the worker, and does not hold the lock of the package.
 my ($out, $err) = ('', '');
 my $waiting = start [ $node->installed_command('psql'), '-X', '-At', '-d', $node->connstr('fleet'),
 	'-c', q{SET application_name = 'waiting'}, '-c', q{SELECT count(*) FROM update_tier.claim_batch('waits')} ], '>', \$out, '2>', \$err;
