@@ -1,5 +1,5 @@
--- later(interval) lets time pass: it moves all stored moments into the past,
--- which is the same to a phase that is a function of the row and the clock.
+-- later(interval) lets time pass: it moves all stored moments into the past.  That has the
+-- same effect, because a phase depends on the stored rows and the clock alone.
 CREATE FUNCTION later(how_much interval) RETURNS void LANGUAGE sql AS $$
     UPDATE update_tier.package SET
         stamp = stamp - how_much, first_expiry = first_expiry - how_much,

@@ -11,15 +11,15 @@ import (
 	"strings"
 )
 
-// deliverTo returns a deliverer that POSTs the claim to a URL, behind which something
-// of yours updates and restarts the workspace. What it answers says what came of it:
+// deliverTo returns a deliverer that POSTs the claim to a URL. Your program behind the
+// URL updates and restarts the workspace. Its answer is the outcome:
 //
 //	200, {"installed": "c0ffee"}   the workspace runs this version
 //	202                            the restart is on its way; an install report will tell
 //	422, a text                    the version was applied, and does not work
 //	503, a text                    the workspace is offline; nothing was applied
 //
-// Any other answer, and none, is an error: nobody knows how far it came.
+// Any other answer, or no answer, is an error: it is unknown what was applied.
 func deliverTo(url string) deliverer {
 	// The context has the timeout. A redirect is an error like any other status.
 	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
@@ -42,7 +42,8 @@ func deliverTo(url string) deliverer {
 		if err != nil {
 			return result{Outcome: "error", Detail: err.Error()}
 		}
-		// The database takes neither, and a report must not be lost for that.
+		// The database accepts neither invalid UTF-8 nor zero bytes, and a report must
+		// not be lost because of them.
 		text := strings.ReplaceAll(strings.ToValidUTF8(string(answer), "?"), "\x00", "?")
 		switch response.StatusCode {
 		case http.StatusOK:

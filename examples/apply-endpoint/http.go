@@ -16,7 +16,7 @@ import (
 	"github.com/lib/pq"
 )
 
-// A problem is an error that the client is told of.
+// A problem is an error with a text for the client.
 type problem struct {
 	status  int
 	Message string `json:"error"`
@@ -43,7 +43,7 @@ func statusOf(err error) int {
 		return 404
 	case "55000": // the state does not permit it: the tier is another than expected
 		return 409
-	case "55P03", "40001", "40P01": // a lock was not to be had in time; try again
+	case "55P03", "40001", "40P01": // a lock was not granted in time, or a conflict; try again
 		return 503
 	}
 	switch said.Code.Class() {
@@ -55,8 +55,8 @@ func statusOf(err error) int {
 	return 500
 }
 
-// problemOf returns what to tell the client. Errors that are none of its business are
-// logged, and it does not see their text.
+// problemOf returns the problem for the client. Other errors are logged, and the client
+// does not see their text.
 func problemOf(err error) *problem {
 	var own *problem
 	if errors.As(err, &own) {
@@ -107,7 +107,7 @@ func decode(w http.ResponseWriter, r *http.Request, body interface{}) error {
 
 // handler returns the routes:
 //
-//	GET   /                            who runs which version, and why others wait
+//	GET   /                            which workspace runs which version, and why others wait
 //	PATCH /workspaces/{id}/tier        change a tier
 //	POST  /workspaces/{id}/apply       bring the update that waits to one workspace
 //	POST  /workspaces/{id}/installed   a workspace reports what it has installed
@@ -158,7 +158,7 @@ func (s *service) postApply(w http.ResponseWriter, r *http.Request, workspace st
 		refuse(w, err)
 		return
 	}
-	answer(w, 202, c) // the delivery has begun; the fleet page tells what comes of it
+	answer(w, 202, c) // the delivery has begun; the fleet page shows the outcome
 }
 
 func (s *service) postInstalled(w http.ResponseWriter, r *http.Request, workspace string) {

@@ -1,4 +1,4 @@
--- What the service may do: the role "applier" of doc/operations.md, and its own tables.
+-- The rights of the service: the role "applier" of doc/operations.md, and its own tables.
 -- Run it after ../drainer.sql.
 CREATE ROLE endpoint LOGIN;
 GRANT applier TO endpoint;

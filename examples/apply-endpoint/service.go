@@ -19,8 +19,8 @@ type claim struct {
 	Token     int64  `json:"token"` // names the attempt: the same token is the same delivery
 }
 
-// A result is what came of a delivery. Without an outcome nobody knows it yet, and
-// an install report of the workspace will tell.
+// A result is the outcome of a delivery. Without an outcome it is not known yet, and an
+// install report of the workspace follows.
 type result struct {
 	Outcome   string // succeeded, failed, error or skipped
 	Installed string // the version that is installed now, if known
@@ -51,8 +51,8 @@ func newService(db *sql.DB, deliver deliverer, workers int, timeout time.Duratio
 
 // claim leases up to n workspaces that wait for an update of the package and are
 // due; only this one if only is not empty; none of except. It does not take a
-// context: if it were cancelled after the server has committed, nobody would know
-// the tokens, and the leases would have to expire.
+// context: if it were cancelled after the server has committed, the tokens would be
+// lost, and the leases would have to expire.
 func (s *service) claim(pkg string, n int, only string, except []string) ([]claim, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), dbTimeout)
 	defer cancel()
@@ -79,7 +79,7 @@ func (s *service) claim(pkg string, n int, only string, except []string) ([]clai
 	return claims, rows.Err()
 }
 
-// carryOut delivers what has been claimed, and reports. If ctx has ended meanwhile, it
+// carryOut delivers a claim, and reports. If ctx has ended meanwhile, it
 // gives the lease back: skipped costs the workspace no attempt.
 func (s *service) carryOut(ctx context.Context, c claim) {
 	r := result{Outcome: "skipped", Detail: "apply-endpoint is shutting down"}
@@ -108,7 +108,7 @@ func (s *service) carryOut(ctx context.Context, c claim) {
 
 func (s *service) report(c claim, r result) error {
 	return s.inTransaction(func(ctx context.Context, tx *sql.Tx) error {
-		// What arrived counts, and not what was sent.
+		// The installed version counts, and not the delivered one.
 		if r.Installed != "" {
 			if _, err := tx.ExecContext(ctx, `SELECT has_installed($1, $2, $3)`, c.Workspace, c.Package, r.Installed); err != nil {
 				return err
@@ -121,8 +121,8 @@ func (s *service) report(c claim, r result) error {
 	})
 }
 
-// observe takes in what a workspace says of itself, whoever brought it there. It ends
-// the lease of this version. The phase is empty for a version that nobody started.
+// observe records an install report, whichever program delivered the version. It ends
+// the lease of this version. The phase is empty for a version that is not started.
 func (s *service) observe(workspace, pkg, version, outcome, detail string) (phase string, err error) {
 	err = s.inTransaction(func(ctx context.Context, tx *sql.Tx) error {
 		if _, err := tx.ExecContext(ctx, `SELECT has_installed($1, $2, $3)`, workspace, pkg, version); err != nil {
@@ -186,7 +186,7 @@ func (s *service) whyNot(workspace, pkg string) error {
 	return &problem{status: 409, Message: "the workspace is not due", Detail: why.String}
 }
 
-// drainUntil works the queue off, again and again, until ctx ends.
+// drainUntil drains the queue at once and then at each tick, until ctx ends.
 func (s *service) drainUntil(ctx context.Context, every time.Duration) {
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()

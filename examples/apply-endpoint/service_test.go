@@ -234,8 +234,8 @@ func TestApplyAtOnce(t *testing.T) {
 	}
 }
 
-// The canary comes first, then all others, nobody twice. No more run at once than the
-// workers of one replica, or the budget of all of them.
+// The canary comes first, then all others, none of them twice. No more deliveries run at
+// once than the workers of one replica, or the budget of all replicas.
 func TestDrain(t *testing.T) {
 	t.Run("workers", func(t *testing.T) { testDrain(t, 1, 25, 5) })
 	t.Run("budget", func(t *testing.T) { testDrain(t, 2, 7, 7) })
@@ -340,7 +340,7 @@ func TestInstallReport(t *testing.T) {
 	p.want("unheard-of", `SELECT installed_sha FROM workspace_plugins WHERE workspace_id = $1`, id(2))
 }
 
-// What the answers of the delivery mean.
+// Each answer of the delivery has its outcome.
 func TestDeliver(t *testing.T) {
 	p := newPlatform(t, 1)
 	p.do(`SELECT update_tier.set_policy(max_attempts => 100, retry_delay => '0')`)
@@ -477,7 +477,7 @@ func (p *platform) claimFor(s *service, n int) claim {
 	return claims[0]
 }
 
-// A report comes through when the database has been away for a moment.
+// A report is tried again if the database does not answer for a moment.
 func TestReportAgain(t *testing.T) {
 	p := newPlatform(t, 1)
 	p.do(`SELECT sweep($1, 'v2')`, pkg)
@@ -491,7 +491,7 @@ func TestReportAgain(t *testing.T) {
 	p.want("succeeded v2 runs v2", stateOf, id(1))
 }
 
-// Whoever holds the package makes nobody wait for ever.
+// If another session holds the package, a request does not wait for ever.
 func TestLockTimeout(t *testing.T) {
 	p := newPlatform(t, 1)
 	p.do(`SELECT sweep($1, 'v2')`, pkg)
@@ -526,7 +526,7 @@ func TestSettings(t *testing.T) {
 	}
 }
 
-// Nor does a client of the program learn what the database says of the program itself.
+// A client does not see errors of the program itself.
 func TestFault(t *testing.T) {
 	p := newPlatform(t, 1)
 	h := p.service(works).handler()

@@ -1,5 +1,5 @@
--- The role that monitoring reads with: it can read what sql-exporter.yml asks for, and
--- nothing else.
+-- The role of the exporter: it can read the columns that the queries of sql-exporter.yml
+-- read, and nothing else.
 --
 --     psql -d DATABASE -f role.sql
 --     psql -d DATABASE -v monitor=ANOTHER_NAME -f role.sql
@@ -20,9 +20,8 @@ BEGIN;
 SELECT format('CREATE ROLE %I LOGIN', :'monitor')
  WHERE NOT EXISTS (SELECT 1 FROM pg_roles WHERE rolname = :'monitor') \gexec
 
--- A query of the exporter that takes longer is a failure, and there is an alert for that.
--- The role has no right to change anything; these settings only guard against a GRANT that
--- somebody makes later.
+-- A query of the exporter that takes longer fails, and an alert says so.  The role has no
+-- right to change anything; these settings only guard against a later GRANT.
 ALTER ROLE :"monitor" SET statement_timeout = '60s';
 ALTER ROLE :"monitor" SET lock_timeout = '2s';
 ALTER ROLE :"monitor" SET default_transaction_read_only = on;
