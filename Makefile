@@ -59,7 +59,7 @@ EXTENSION = update_tier
 # which is not where a build outside of the source tree runs.
 DATA := $(notdir $(wildcard $(dir $(lastword $(MAKEFILE_LIST)))update_tier--*.sql))
 
-# One behaviour per file, from the vocabulary to what happens around it.
+# One behaviour per file: first the tiers and the table, then rollouts.
 REGRESS = \
 	install \
 	tier \
@@ -133,10 +133,10 @@ REGRESS = \
 	rollout_search_path \
 	monitoring \
 	drainer
-# Some tests hold text that is not ASCII.
+# Some tests contain text that is not ASCII.
 REGRESS_OPTS = --encoding=UTF8
 
-# Races: each spec spells out the interleavings that matter.
+# Races: each spec lists the orders of steps that matter.
 ISOLATION = \
 	attach_attach \
 	attach_late \

@@ -1,11 +1,11 @@
--- The audit of test/stress and test/machine/compare: the invariants of the design's
--- table that rows can show, by their names there.
+-- The audit of test/stress and test/machine/compare: the invariants of doc/design.md that
+-- rows can show, by their names there.
 --
--- What rows do not show any more, the clients write down in two tables, in the
--- transaction of the call, which has the package locked: audit() looks at what is
--- there.  Each call must be a transaction of its own.
+-- Facts that rows do not show later are written by the clients into two tables, in the
+-- transaction of the call, which has the package locked.  Each call must be a separate
+-- transaction.
 
--- What a workspace was handed, was seen to have, or has lost.
+-- Each version that a workspace was handed or was observed to run, and each forget().
 CREATE TABLE handed (
     id            bigint PRIMARY KEY GENERATED ALWAYS AS IDENTITY,
     kind          text NOT NULL CHECK (kind IN ('granted', 'forced', 'observed', 'forgotten')),
@@ -30,7 +30,7 @@ CREATE TABLE handed (
 CREATE INDEX ON handed (package, workspace, id);
 CREATE INDEX ON handed (token);
 
--- What was reported of an attempt, and not refused.
+-- Each report for an attempt that was accepted.
 CREATE TABLE reported (token bigint NOT NULL, outcome text NOT NULL);
 CREATE INDEX ON reported (token);
 
@@ -41,8 +41,8 @@ CREATE FUNCTION is_passed(r update_tier.rollout) RETURNS boolean LANGUAGE sql AS
          WHERE n.package = r.package AND n.phase = 'promoted' AND n.ordinal > r.ordinal)
 $$;
 
--- Write down what a workspace has of a package now.  Of a batch, "later" is how
--- many were leased after it.
+-- Record what a workspace has of a package now.  For a workspace of a batch, "later" is
+-- the number of workspaces that the batch leased after it.
 CREATE FUNCTION note(k text, p text, w uuid, later integer DEFAULT 0) RETURNS void LANGUAGE sql AS $$
     INSERT INTO handed (kind, package, workspace, rollout, ordinal, token, attempt, tier, lease_until, phase, replaced,
                         frozen, in_flight, max_in_flight, max_attempts, last_ordinal, may_go_back)
@@ -54,7 +54,8 @@ CREATE FUNCTION note(k text, p text, w uuid, later integer DEFAULT 0) RETURNS vo
            greatest(q.in_flight, (SELECT count(*) FROM update_tier.installation AS c
                                    WHERE c.package_id = q.id AND c.state = 'claimed')) - later,
            r.max_in_flight, r.max_attempts, last.ordinal,
-           -- Back from what was aborted, or superseded with nothing newer on its way.
+           -- Back from an aborted version, or from a superseded version if nothing newer is
+           -- in canary, soaking or promoted.
            COALESCE((SELECT l.phase = 'aborted'
                          OR is_passed(l) AND NOT EXISTS (SELECT 1 FROM update_tier.rollout AS n
                              WHERE n.package = p AND n.phase IN ('canary', 'soaking', 'promoted') AND n.ordinal > r.ordinal)
@@ -152,7 +153,8 @@ CREATE FUNCTION audit(complete boolean DEFAULT true) RETURNS TABLE (violation te
                   WHERE phase = 'promoted' GROUP BY package) AS s ON s.package = p.name
      WHERE p.name <> '*' AND update_tier.promoted_version(p.name) IS DISTINCT FROM s.versions
     UNION ALL
-    -- It is the newest of those that are stored so, and hides what is older.
+    -- The promoted version is the newest one that is stored as promoted; older versions show
+    -- as superseded.
     SELECT format('promoted: %s %s, stored as %s, shows as %s beside %s', r.package, r.version, r.phase, s.phase, n.version)
       FROM update_tier.rollout AS r
       JOIN update_tier.status AS s USING (package, version)
@@ -238,6 +240,6 @@ CREATE FUNCTION audit(complete boolean DEFAULT true) RETURNS TABLE (violation te
              WHERE r.package = p.name AND isfinite(x.moment) GROUP BY x.what
             UNION ALL
             SELECT 'installation', max(i.changed_at) FROM update_tier.installation AS i WHERE i.package_id = p.id) AS m (what, moment)
-     -- A report that is not counted yet is later than what is.
+     -- A report that is not counted yet can be later than the stamp of the package.
      WHERE m.moment > greatest(p.stamp, (SELECT max(u.at) FROM update_tier.uncounted AS u WHERE u.package_id = p.id))
 $$;

@@ -1,4 +1,4 @@
--- That audit() finds what it looks for: each violation is put in by hand, and undone.
+-- audit() finds each violation: each is made with an UPDATE or DELETE, and rolled back.
 CREATE TABLE injected (violation text NOT NULL, how text NOT NULL);
 
 -- Package x has version v1 in canary, which has failed at one workspace, and has no
@@ -96,7 +96,7 @@ BEGIN
             END IF;
         END;
     END LOOP;
-    -- And nothing where nothing is injected.
+    -- Without a violation the audit finds nothing.
     BEGIN
         PERFORM inject_packages();
         RETURN QUERY SELECT 'without an injection: ' || violation FROM audit();

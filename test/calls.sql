@@ -1,10 +1,9 @@
--- Random calls of every function the extension has, with random arguments:
--- NULLs, extremes, wrong types, wrong order, as various roles, with search paths
--- full of shadows, on a table whose owner's code runs wherever it can, and calls
--- us again from there.  None may end in an internal error (class XX) or anything
--- else that a caller, or that owner, cannot have caused, and after each the
--- invariants hold.  Prints what went wrong, which is nothing, and what was called
--- never, which is nothing either.
+-- Random calls of every function of the extension, with random arguments: NULLs,
+-- extreme values, wrong types and orders, as various roles, with hostile search paths, on
+-- a table whose owner's code runs in its statements and calls the extension again.  No
+-- call may end in an internal error (class XX), or in any other error that neither the
+-- caller nor the owner can have caused, and the invariants hold afterwards.  Prints errors
+-- and functions that were never called or never succeeded: that must be nothing.
 --
 -- usage: psql -v steps=5000 -v seed=0.5 -f test/calls.sql
 \set ON_ERROR_STOP 1
@@ -16,7 +15,7 @@ SET client_min_messages = error;
 CREATE TABLE trouble (step integer, call text, what text, detail text);
 CREATE TABLE called (function text PRIMARY KEY, calls integer NOT NULL DEFAULT 0, succeeded integer NOT NULL DEFAULT 0);
 
--- Things to attach, fit and unfit.
+-- Relations that can be attached, and relations that cannot.
 CREATE TABLE "Work Spaces" (id uuid PRIMARY KEY, live boolean NOT NULL DEFAULT true, update_tier text);
 INSERT INTO "Work Spaces" SELECT w(n), true, CASE WHEN n % 3 = 0 THEN 'canary' END FROM generate_series(1, 9) AS n;
 CREATE TABLE parts (id uuid PRIMARY KEY) PARTITION BY HASH (id);
@@ -30,7 +29,8 @@ CREATE FOREIGN DATA WRAPPER regress_none;
 CREATE SERVER regress_none FOREIGN DATA WRAPPER regress_none;
 CREATE FOREIGN TABLE far_away (id uuid NOT NULL) SERVER regress_none;
 
--- A role that owns the tables, one that may call everything, one that may not.
+-- A role that owns the tables, a role that may call every function, and a role that may
+-- not.
 CREATE ROLE regress_calls_owner;
 CREATE ROLE regress_calls_caller;
 CREATE ROLE regress_calls_nobody;
@@ -40,9 +40,9 @@ ALTER TABLE parts OWNER TO regress_calls_owner;
 GRANT CREATE ON SCHEMA public TO regress_calls_owner;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA update_tier TO regress_calls_caller, regress_calls_owner;
 
--- The owner's code: in the planner (an index predicate), for rows that are read
--- (a policy) and for rows that are written.  One time in five it does what
--- changes what the call that runs it works with, and catches whatever comes of it.
+-- The owner's code: in the planner (an index predicate), for rows that are read (a policy)
+-- and for rows that are written.  One time in five it calls the extension, which can
+-- change what the current call works with, and catches all errors.
 CREATE FUNCTION mischief() RETURNS boolean IMMUTABLE LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 DECLARE
     deeds text[] := ARRAY[
@@ -82,7 +82,7 @@ CREATE FUNCTION nulls_of(type text) RETURNS text LANGUAGE sql AS $$
     SELECT format('(%s)', repeat(',', count(*)::integer - 1)) FROM pg_attribute WHERE attrelid = type::regclass AND attnum > 0 AND NOT attisdropped
 $$;
 
--- A literal for an argument, at random: rather often one that makes sense.
+-- A random literal for an argument, mostly a valid value.
 CREATE FUNCTION some_value(name text, type text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
     choices text[];
@@ -144,11 +144,11 @@ DECLARE
     chosen oid; call text; who text; message text; worked boolean;
 BEGIN
     INSERT INTO called SELECT f::regprocedure FROM unnest(functions) AS f;
-    -- Longer, where chance has kept a function from success, or the owner's table
-    -- from being attached.
+    -- More steps, if by chance a function has never succeeded yet, or the owner's code has
+    -- done too little.
     FOR step IN 1 .. 5 * steps LOOP
         EXIT WHEN step > steps AND current_setting('test.deeds')::integer >= steps / 100 AND NOT EXISTS (SELECT FROM called WHERE succeeded = 0 AND function !~ '(attached_changed|attached_replaced|record_tier|list_support)');
-        -- What undoes the others' work comes seldom.
+        -- Functions that undo the effects of others are called seldom.
         LOOP
             chosen := functions[1 + floor(random() * cardinality(functions))];
             EXIT WHEN chosen::regproc::text NOT IN ('update_tier.detach', 'update_tier.prune', 'update_tier.abort', 'update_tier.freeze')

@@ -15,27 +15,27 @@ umask 022
 # Debian keeps these out of the search path of ordinary users.
 PATH=$PATH:/usr/sbin:/sbin
 CHROOTS=${CHROOTS:-/var/cache/update_tier}
-# What a person's shell says of servers and of make is no business of ours.
+# Settings of the caller's shell for servers and make must not change the tests.
 for variable in "${!PG@}" MAKEFLAGS MFLAGS MAKELEVEL; do
 	case $variable in PG_MAJOR | PG_CONFIG) ;; *) [ -n "${UPDATE_TIER_RUN:-}" ] || unset "$variable" ;; esac
 done
 
-# What a command prints of its tests: one of these lines for each, and after it,
-# indented, what went wrong; then the summary.
+# A command prints one of these lines for each test, and after a failure its output,
+# indented; then the summary.
 passed=0
 failed=0
 skipped=0
 ok() { passed=$((passed + 1)); echo "ok      $1"; }
 not_ok() { failed=$((failed + 1)); echo "FAILED  $1"; }
 skip() { skipped=$((skipped + 1)); echo "SKIPPED $1"; }
-# What takes a while says so when it starts.
+# A step that takes a while is announced.
 step() { echo "--      $*"; }
 say() { printf '%s\n' "$*" >&2; }
 stop() { say "$@"; exit 1; }
 
-# check NAME COMMAND...: a function ends at its first command that fails, for
-# which it must not run as a condition: bash ignores -e there.  Status 77: it
-# cannot be run here, and its last line says why.
+# check NAME COMMAND...: run a test.  A function ends at its first command that fails.  For
+# this it must not run as a condition, because bash ignores -e there.  Status 77: the
+# test cannot be run on this machine, and the last line of its output says why.
 check() {
 	local name=$1 status
 	shift
@@ -50,7 +50,7 @@ check() {
 	esac
 }
 
-# The last thing a command does.  Where nothing was tested the status is 77.
+# The summary is the last step of a command.  If nothing was tested the status is 77.
 summary() {
 	echo
 	[ "$skipped" = 0 ] || echo "$skipped SKIPPED: see above what was not tested, and why"
@@ -59,9 +59,9 @@ summary() {
 	[ "$passed" != 0 ] || return 77
 }
 
-# count_lines PREFIX COMMAND...: run a command that prints such lines, and count
-# each of them here as it comes, under a prefix.  One that ends with status 77
-# could not test anything, and its last line says why.
+# count_lines PREFIX COMMAND...: run a command that prints such lines, and count each of
+# them here as it comes, with a prefix.  A command that ends with status 77 could not test
+# anything, and its last line says why.
 count_lines() {
 	local prefix=${1:+$1: } status line last='' all seen=0 before=$failed
 	shift
@@ -83,10 +83,10 @@ count_lines() {
 		echo "status $status"
 	)
 	if [ "$status" = 77 ]; then
-		# What it skipped itself has been counted.
+		# Tests that the command itself skipped have been counted.
 		[[ $last == *" passed, "* ]] || skip "$prefix$last"
-	# One that ended before its summary has failed, whatever it counted, and
-	# so has one that ended otherwise than its lines did.
+	# A command that ended before its summary has failed, whatever it counted, and so has
+	# a command whose status does not agree with its lines.
 	elif [ "$seen" = 0 ] || ! grep -qE '^[0-9]+ passed, [0-9]+ failed$' "$all" ||
 		{ [ "$status" != 0 ] && [ "$failed" = "$before" ]; }; then
 		not_ok "${prefix}the run itself"
@@ -108,8 +108,8 @@ as_postgres() {
 		CITUS_SERVER="${CITUS_SERVER:-}" NEWER_SERVER="${NEWER_SERVER:-}" OLDER_SERVER="${OLDER_SERVER:-}" UPDATE_TIER_OLDER_CONF="${OLDER_CONF:-}" "$@")
 }
 
-# prepare PACKAGE...: have everything there is to have, and set WORK (a
-# directory that goes away at exit), PG_MAJOR, PG_CONFIG and BINDIR.
+# prepare PACKAGE...: install missing packages, choose a server, copy the source, and set
+# WORK (a directory that is removed at exit), PG_MAJOR, PG_CONFIG and BINDIR.
 prepare() {
 	local tool missing=()
 	WORK=$(mktemp -d "$RUN/work.XXXXXX")
@@ -159,11 +159,11 @@ build() {
 	as_postgres make -s -j "$(nproc)" -C "$WORK/src" "PG_CONFIG=$PG_CONFIG" with_llvm=no WERROR=-Werror "$@"
 }
 
-# Is the installation one of this run, which it may write to?
+# Does the installation belong to this run, so that the run may write to it?
 is_ours() { [[ $1 == "$RUN"/* ]]; }
 
-# install_below DIRECTORY SOURCE PG_CONFIG: install there what has been built,
-# and set SETTINGS to how a server of that installation finds it.
+# install_below DIRECTORY SOURCE PG_CONFIG: install the extension there, and set SETTINGS,
+# with which a server of that installation finds it.
 install_below() {
 	local destdir=$1
 	! is_ours "$3" || destdir=
@@ -172,8 +172,8 @@ install_below() {
 	if is_ours "$3"; then SETTINGS=(); else set_settings "$1" "$3"; fi
 }
 
-# set_settings DIRECTORY PG_CONFIG: set SETTINGS to how a server of that
-# installation finds what is installed below a directory.
+# set_settings DIRECTORY PG_CONFIG: set SETTINGS, with which a server of that installation
+# finds the extension that is installed below a directory.
 set_settings() {
 	local bindir
 	bindir=$("$2" --bindir)
@@ -193,14 +193,14 @@ settings_as_conf() {
 	for setting in "${SETTINGS[@]}"; do echo "${setting%%=*} = '${setting#*=}'"; done
 }
 
-# Install into a directory of our own, for with_cluster and with_servers.
+# Install into a directory of this run, for with_cluster and with_servers.
 stage() {
 	install_below "$WORK/stage" "$WORK/src" "$PG_CONFIG"
 	SERVER_CONF=$(settings_as_conf)
 }
 
-# What pg_upgrade can start from: the pg_config of every older server that is
-# here with its headers, and those of OLDER_PG_CONFIGS.
+# The servers from which pg_upgrade can start: the pg_config of every older server that is
+# installed with its headers, and those of OLDER_PG_CONFIGS.
 older_servers() {
 	local major
 	for major in $(majors); do
@@ -209,12 +209,12 @@ older_servers() {
 	for major in ${OLDER_PG_CONFIGS:-}; do echo "$major"; done
 }
 
-# stage_older PG_CONFIG: the same for an older server, to upgrade from.
+# stage_older PG_CONFIG: the same as stage, for an older server from which to upgrade.
 stage_older() {
 	rm -rf "$WORK/older" "$WORK/stage_older"
 	as_postgres cp -r "$WORK/src" "$WORK/older"
 	as_postgres make -s -C "$WORK/older" clean "PG_CONFIG=$PG_CONFIG" >/dev/null 2>&1
-	# Headers of its age are not made for C23, which compilers have as default.
+	# Its headers are older than C23, which is the default of current compilers.
 	as_postgres make -s -C "$WORK/older" "PG_CONFIG=$1" with_llvm=no COPT=-std=gnu17 >"$LOG" 2>&1 ||
 		{ cat "$LOG" >&2; stop "Could not build for $("$1" --version)."; }
 	install_below "$WORK/stage_older" "$WORK/older" "$1"
@@ -222,14 +222,13 @@ stage_older() {
 	OLDER_SERVER=$("$1" --bindir)
 	OLDER_SERVER=${OLDER_SERVER%/bin}
 
-	# What pg_upgrade upgrades to looks for libraries in its own directory alone.
+	# The new server of pg_upgrade finds libraries only in its own directory.
 	copy_server
 	NEWER_SERVER=$SERVER_COPY
 }
 
-# A copy of the server with what is staged, which finds its files from where it is;
-# SERVER_COPY is the directory above its programs.  A server of this run has the
-# extension already.
+# Make a copy of the server with the staged extension; SERVER_COPY is the directory above
+# its programs.  A server that belongs to this run has the extension already.
 copy_server() {
 	local lib=usr/lib/postgresql/$PG_MAJOR share=usr/share/postgresql/$PG_MAJOR
 	SERVER_COPY=${BINDIR%/bin}
@@ -243,7 +242,7 @@ copy_server() {
 	as_postgres cp -rf "$WORK/stage/." "$WORK/server"
 }
 
-# A disk of a megabyte, to be filled; fails where none can be mounted.
+# Mount a disk of one megabyte, which a test fills.  Fails if nothing can be mounted.
 small_disk() {
 	as_postgres mkdir "$WORK/small"
 	mount -t tmpfs -o size=1m tmpfs "$WORK/small" 2>/dev/null || return 1
@@ -252,8 +251,9 @@ small_disk() {
 }
 
 # copy_system: for a function that check() calls, a copy of this system at ROOT, below
-# LAYERS, in which everything can be changed and nothing is kept.  It is mounted in the
-# namespace of this run, without which nothing is: what removes the run's files must not see it.
+# LAYERS, in which everything can be changed and nothing is kept.  It is only mounted if
+# this run has its own mount namespace: the command that removes the run's files must not
+# see it.
 copy_system() {
 	local place
 	LAYERS=$(mktemp -d "$RUN/layers.XXXXXX")
@@ -267,13 +267,13 @@ copy_system() {
 	cp --remove-destination /etc/resolv.conf "$ROOT/etc/resolv.conf" 2>/dev/null || true
 }
 
-# with_cluster COMMAND...: run a command, as postgres, against a throw-away
-# cluster; the usual environment variables say where it is.
+# with_cluster COMMAND...: run a command, as postgres, against a temporary cluster; the
+# usual environment variables say where it is.
 with_cluster() { as_postgres "$WORK/src/test/cluster" "$@"; }
 
-# with_servers COMMAND...: run a command, as postgres, that starts servers of
-# its own with the server's Perl modules for tests: those of this installation,
-# or else those of the nearest one that has them.
+# with_servers COMMAND...: run a command, as postgres, that starts its own servers with
+# the server's Perl modules for tests: those of this installation, or else those of
+# another installation that has them.
 with_servers() {
 	local pgxs modules major
 	pgxs=$(dirname "$("$PG_CONFIG" --pgxs)")/../..
@@ -286,7 +286,7 @@ with_servers() {
 		TESTDIR="$WORK/tap" TESTDATADIR="$WORK/tap" TESTLOGDIR="$WORK/tap/log" "$@"
 }
 
-# tap TEST [WITH WHAT]: one of the TAP tests.
+# tap TEST [NOTE]: run one of the TAP tests; the note follows its name.
 tap() {
 	local why name="$1${2:-}"
 	as_postgres rm -rf "$WORK/tap"

@@ -1,6 +1,5 @@
--- The tables of the first consumer, a workspace server with a queue of
--- plugin updates, as its migrations leave them (columns that do not matter
--- here left out).
+-- The tables of a real platform, a workspace server with a queue of plugin updates, as its
+-- migrations leave them.  Columns that do not matter here are left out.
 CREATE TYPE workspace_status AS ENUM (
     'provisioning', 'online', 'offline', 'degraded',
     'failed', 'removed', 'paused', 'hibernated');

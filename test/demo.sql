@@ -1,5 +1,5 @@
--- The story that test/demo tells.  After each step it checks that what it tells is
--- so, and ends with an error where it is not.
+-- The demonstration of test/demo.  After each step it checks that its text is true, and
+-- ends with an error if it is not.
 \set QUIET on
 \set ON_ERROR_STOP 1
 \pset footer off
@@ -43,7 +43,7 @@ END $$;
 RESET client_min_messages;
 
 \echo
-\echo '=== A platform with 1,000 workspaces, and no idea who gets an update first ==='
+\echo '=== A platform with 1,000 workspaces; nothing says which of them get an update first ==='
 \echo
 SELECT count(*) AS workspaces, count(*) FILTER (WHERE status = 'removed') AS "of these removed" FROM workspaces;
 
@@ -51,18 +51,18 @@ SELECT count(*) AS workspaces, count(*) FILTER (WHERE status = 'removed') AS "of
 \echo
 CREATE EXTENSION update_tier;
 \echo 'The table "workspaces" has a new column, without having been rewritten or scanned.'
-\echo 'Removed workspaces do not count: this platform deletes softly, so we say so.'
+\echo 'This platform keeps the rows of removed workspaces. With a condition they do not count:'
 \echo
 \echo '=== SELECT update_tier.attach(''workspaces'', $$status <> ''removed''$$);'
 \echo
 SELECT update_tier.attach('workspaces', $$status <> 'removed'$$) \g /dev/null
-\echo 'Whoever did not opt in is production.'
+\echo 'All workspaces are production until you make some of them canaries.'
 \echo
 \echo '=== SELECT * FROM update_tier.counts();'
 \echo
 SELECT * FROM update_tier.counts();
 
-\echo '=== Five workspaces of our own opt in'
+\echo '=== Five workspaces of our own become canaries'
 \echo
 \echo 'SELECT name, set_update_tier(id, ''canary'') AS was FROM workspaces WHERE name LIKE ''dogfood-%'' ORDER BY name;'
 \echo
@@ -74,7 +74,7 @@ ANALYZE workspaces;
 SELECT * FROM canary_workspaces();
 SELECT * FROM update_tier.counts();
 
-\echo '=== A typo is refused, and told in full'
+\echo '=== A typo is an error, and the error says what is allowed'
 \echo
 \echo 'SELECT set_update_tier(id, ''canery'') FROM workspaces WHERE name = ''customer-001'';'
 \echo
@@ -95,7 +95,7 @@ UPDATE workspaces SET update_tier = 'canery' WHERE name = 'customer-001';
 SELECT told(:'code' = '23514', 'a typo in plain SQL is refused') \g /dev/null
 
 \echo
-\echo '=== The list of canaries is read from the partial index, and nothing else'
+\echo '=== The list of canaries is read from the partial index alone'
 \echo
 \echo 'EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF)'
 \echo 'SELECT id FROM workspaces WHERE update_tier = ''canary'' AND status <> ''removed'' ORDER BY id;'
@@ -122,7 +122,7 @@ SELECT update_tier.set_policy('search-plugin', soak => '2 seconds', min_successe
 SELECT update_tier.start('search-plugin', 'v7') \g /dev/null
 SELECT * FROM update_tier.claim_batch('search-plugin');
 SELECT told((SELECT count(*) = 5 AND bool_and(tier = 'canary') FROM update_tier.installation WHERE state = 'claimed'), 'the five canaries are claimed, and nobody else') \g /dev/null
-\echo 'A customer is refused, and told why:'
+\echo 'A customer gets no lease, and explain says why:'
 \echo
 \echo 'SELECT name, update_tier.claim(''search-plugin'', ''v7'', id), update_tier.explain(''search-plugin'', ''v7'', id) ...'
 \echo
@@ -139,7 +139,7 @@ SELECT package, version, phase, canary_succeeded, waits_for FROM update_tier.sta
 SELECT told((SELECT phase = 'soaking' AND canary_succeeded = 5 FROM update_tier.status), 'v7 soaks') \g /dev/null
 SELECT told((SELECT NOT bool_or(update_tier.allows('search-plugin', 'v7', id)) FROM workspaces), 'nobody may have v7 while it soaks') \g /dev/null
 
-\echo '=== Two seconds later: the soak is over, without anybody having done anything'
+\echo '=== Two seconds later: the soak is over; no process has to run for that'
 \echo
 SELECT pg_sleep(2.1) \g /dev/null
 SELECT package, version, phase FROM update_tier.status;
@@ -151,14 +151,14 @@ CALL drain('search-plugin', 'v7');
 SELECT * FROM update_tier.progress('search-plugin', 'v7');
 SELECT told((SELECT count(*) = 950 FROM update_tier.installed WHERE version = 'v7' AND state = 'succeeded'), 'all have v7') \g /dev/null
 
-\echo '=== A bad one: v8 breaks the first canary that gets it'
+\echo '=== A bad version: v8 breaks the first canary that gets it'
 \echo
 \echo 'SELECT update_tier.start(''search-plugin'', ''v8'');'
 \echo 'SELECT update_tier.report(token, ''failed'', detail => ''does not boot'') FROM update_tier.claim_batch(''search-plugin'', ''v8'', 1);'
 \echo
 SELECT update_tier.start('search-plugin', 'v8') \g /dev/null
 SELECT update_tier.report(token, 'failed', detail => 'does not boot') FROM update_tier.claim_batch('search-plugin', 'v8', 1);
-\echo 'It is halted by itself, and nobody else gets it:'
+\echo 'The database halts it, and no other workspace gets it:'
 \echo
 SELECT version, phase, reason FROM update_tier.status;
 SELECT count(*) AS "claimed from now on" FROM update_tier.claim_batch('search-plugin', 'v8');
@@ -174,7 +174,7 @@ SELECT name, update_tier.explain('search-plugin', 'v7', id) FROM workspaces WHER
 SELECT told((SELECT update_tier.explain('search-plugin', 'v7', id) LIKE 'has version v8, which is halted%' FROM workspaces WHERE name = 'dogfood-1'),
             'the canary that has v8 waits') \g /dev/null
 
-\echo '=== The way back: abort v8, and the canary is due for v7 again'
+\echo '=== The rollback: abort v8, and the canary is due for v7 again'
 \echo
 \echo 'SELECT update_tier.abort(''search-plugin'', ''v8'', ''does not boot, see T-123'');'
 \echo
@@ -188,7 +188,7 @@ SELECT update_tier.report(token, 'succeeded') FROM update_tier.claim_batch('sear
 SELECT w.name, i.version AS runs, i.state FROM update_tier.installed AS i JOIN workspaces AS w ON w.id = i.workspace WHERE w.name LIKE 'dogfood-%' ORDER BY w.name;
 SELECT told((SELECT count(*) = 950 FROM update_tier.installed WHERE version = 'v7' AND state = 'succeeded'), 'the canary runs v7, as all others do') \g /dev/null
 
-\echo '=== A good one: v9, which opens to customers one by one, within four seconds'
+\echo '=== A good version: v9, which opens to customers one by one, within four seconds'
 \echo
 \echo 'SELECT update_tier.set_policy(''search-plugin'', ramp => ''4 seconds'');'
 \echo 'SELECT update_tier.start(''search-plugin'', ''v9'');'
@@ -200,7 +200,7 @@ SELECT update_tier.report(token, 'succeeded') FROM update_tier.claim_batch('sear
 SELECT pg_sleep(2.1) \g /dev/null
 SELECT told((SELECT phase = 'promoted' AND ramp_ends_at IS NOT NULL FROM update_tier.status WHERE version = 'v9'), 'v9 ramps') \g /dev/null
 SELECT version, phase, CASE WHEN ramp_ends_at > now() THEN 'until ' || ramp_ends_at::time(0) END AS ramps FROM update_tier.status ORDER BY version;
-\echo 'Each has a moment of its own, and keeps v7 until then:'
+\echo 'Each customer has its own moment, and keeps v7 until then:'
 \echo
 SELECT name, regexp_replace(update_tier.explain('search-plugin', 'v9', id), ' \d{4}-\d\d-\d\d ', ' ') AS explain,
        update_tier.wanted_version('search-plugin', id) AS wanted
@@ -218,4 +218,4 @@ SELECT version AS runs, count(*) AS workspaces FROM update_tier.installed GROUP 
 SELECT w.name, w.update_tier, i.version AS runs, to_char(i.since, 'HH24:MI:SS.MS') AS since FROM update_tier.installed AS i JOIN workspaces AS w ON w.id = i.workspace
  WHERE w.name IN ('dogfood-1', 'dogfood-2', 'customer-001', 'customer-003', 'customer-004', 'customer-005') ORDER BY i.since, w.name;
 SELECT told((SELECT count(*) = 950 FROM update_tier.installed WHERE version = 'v9' AND state = 'succeeded'), 'all run v9') \g /dev/null
-\echo 'One canary has had v8, and no customer ever.'
+\echo 'One canary has had v8, and no customer.'

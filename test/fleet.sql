@@ -10,7 +10,7 @@ CREATE EXTENSION update_tier;
 SELECT update_tier.attach('workspaces', 'live');
 UPDATE workspaces SET update_tier = 'canary' WHERE n(id) <= 3;
 \ir later.sql
--- A claim reported at once.
+-- A claim, and its report at once.
 CREATE FUNCTION run(package text, version text, n integer, outcome text DEFAULT 'succeeded') RETURNS text
 LANGUAGE sql AS $$
     SELECT update_tier.report(update_tier.claim(package, version, w(n)), outcome)

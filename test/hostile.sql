@@ -1,5 +1,5 @@
--- A schema "evil" that shadows what a statement of ours might name without
--- saying whose it is.  Whatever of it is run raises an alarm.
+-- A schema "evil" with objects whose names a statement of the extension might use without
+-- a schema.  Each of them raises an error when it is used.
 CREATE SCHEMA evil;
 CREATE FUNCTION evil.alarm(what text) RETURNS void LANGUAGE plpgsql AS
     $$BEGIN RAISE EXCEPTION 'shadow used: % by %', what, current_user; END$$;
@@ -43,6 +43,6 @@ CREATE SEQUENCE evil.installation_token;
 CREATE TABLE evil.event (id bigint);
 CREATE DOMAIN evil.text AS pg_catalog.text CHECK (false);
 CREATE DOMAIN evil.bigint AS pg_catalog.int8 CHECK (false);
--- Whoever is lured may use it.
+-- Every role may use these objects.
 GRANT USAGE ON SCHEMA evil TO PUBLIC;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA evil TO PUBLIC;

@@ -1,16 +1,15 @@
 # shellcheck shell=bash
 # How a command in this directory begins and ends.  Sourced by common.sh.
 #
-# The command that a person starts makes a directory, RUN, and runs itself again
-# as a child: in a session of its own, in mount and IPC namespaces of its own
-# where the kernel permits, with everything temporary below RUN.  Then it
-# waits, which a signal can interrupt at any moment.  However the child ends,
-# the parent ends the processes that are left, removes RUN, and with the last
-# process the namespaces go, with every mount in them.
+# The command that a person starts makes a directory, RUN, and runs itself again as a
+# child: in its own session, in its own mount and IPC namespaces if the kernel permits
+# that, with all temporary files below RUN.  Then it waits, which a signal can interrupt
+# at any moment.  However the child ends, the parent ends the processes that are left, and
+# removes RUN.  With the last process the namespaces end, and so do all mounts in them.
 
-# Where a person wants temporary files, if the tests can work there: make and
-# the server's tools take no blanks, a socket's path has at most 107 bytes, and
-# the server runs as an ordinary user.
+# TMPDIR, if the tests can work there, or else /tmp: make and the server's tools do not
+# accept blanks, the path of a socket has at most 107 bytes, and the server runs as an
+# ordinary user.
 temporary_base() {
 	local base=${TMPDIR:-/tmp} why=
 	case $base in
@@ -29,9 +28,9 @@ temporary_base() {
 	echo "$base"
 }
 
-# The processes of the run: those of the child's session, and those that have
-# left it, as servers do, but work below RUN, below a directory of the same name
-# in a chroot, or in a chroot that is being made for it.
+# The processes of the run: those of the child's session, and those that have left the
+# session, as servers do, but work below RUN, below a directory of the same name in a
+# chroot, or in a chroot that is being made for the run.
 run_processes() {
 	local stat rest session
 	for stat in /proc/[0-9]*/stat; do
@@ -44,8 +43,8 @@ run_processes() {
 		-printf '%h\n' 2>/dev/null | sed 's#^/proc/##'
 }
 
-# end_run STATUS: servers get the signal for an immediate shutdown, which frees
-# their shared memory; who is there after a second is killed.
+# end_run STATUS: servers get the signal for an immediate shutdown, which frees their
+# shared memory; processes that are left after a second are killed.
 end_run() {
 	local process name left turn place
 	trap '' INT TERM HUP
@@ -64,7 +63,7 @@ end_run() {
 		done 2>/dev/null
 		sleep 0.1
 	done
-	# A package that was installed to be tried is in the way of the next run.
+	# A package that was installed for a test would disturb the next run.
 	[ ! -e "$RUN/package" ] || dpkg --purge "$(cat "$RUN/package")" >/dev/null 2>&1
 	for place in "$CHROOTS"/*/; do
 		if [ -e "$place/tmp/${RUN##*/}/package" ]; then

@@ -1,6 +1,6 @@
--- A hundred thousand calls of every function in one session: the session's
--- memory does not grow.  Prints what grew, and what was not called, both of which
--- is nothing.
+-- A hundred thousand calls of every function in one session: the session's memory does not
+-- grow.  Prints calls that made it grow, and functions that were not called: that must be
+-- nothing.
 --
 -- usage: psql -v calls=100000 -f test/memory.sql
 \set ON_ERROR_STOP 1
@@ -8,7 +8,7 @@ SET client_min_messages = error;
 \o /dev/null
 \ir fleet.sql
 \o
--- Once each, and then again and again: first calls fill caches.
+-- The statements to call.
 CREATE TABLE work (n serial, statement text NOT NULL, share numeric NOT NULL DEFAULT 1, per_transaction integer NOT NULL DEFAULT 25);
 INSERT INTO work (statement) VALUES
     -- The session's own caches, which the first statements fill.
@@ -56,13 +56,13 @@ INSERT INTO work (statement, per_transaction) VALUES
     ('SELECT update_tier.report(token, ''error'') FROM update_tier.claim_batch(''p'', candidates => ARRAY[w(5), w(6)])', 1),
     -- A claim and its report in turns, so that the report does not have the package locked.
     ('SELECT COALESCE((SELECT update_tier.report(token, ''error'') FROM update_tier.installation WHERE workspace = w(4) AND state = ''claimed''), update_tier.claim(''p'', ''1'', w(4))::text)', 1);
--- What rewrites the catalog, or reads whole tables, is called less often.
+-- Functions that change the catalog, or read whole tables, are called less often.
 INSERT INTO work (statement, share) VALUES
     ('SELECT * FROM update_tier.status, update_tier.installed', 0.1),
     ('SELECT update_tier.detach(), update_tier.attach(''workspaces'', ''live'')', 0.01),
     ('SELECT update_tier.abort(''q'', ''1''), update_tier.prune(''0'') FROM update_tier.start(''q'', ''1'')', 0.1);
 
--- What a session holds: of all its memory contexts.
+-- The memory that a session uses, in all its memory contexts.
 CREATE FUNCTION held() RETURNS bigint LANGUAGE sql AS
     $$SELECT sum(used_bytes)::bigint FROM pg_backend_memory_contexts WHERE name NOT IN ('ExecutorState', 'ExprContext', 'SPI Proc', 'SPI Exec')$$;
 
@@ -87,8 +87,8 @@ BEGIN
     CALL call_often(job.statement, (calls * job.share)::integer, job.per_transaction);
     INSERT INTO grown (statement, calls, bytes, duration) VALUES (job.statement, calls * job.share, held() - before, clock_timestamp() - began);
 END $$;
--- In ten parts, with a vacuum after each: rows that change this often leave a
--- lot behind.
+-- In ten parts, with a VACUUM after each, because rows that change this often leave many
+-- dead versions.
 \o /dev/null
 SELECT format(step, n, CASE part WHEN 0 THEN 2000 ELSE :calls / 10 END)
   FROM work, generate_series(0, 10) AS part,
@@ -97,12 +97,12 @@ SELECT format(step, n, CASE part WHEN 0 THEN 2000 ELSE :calls / 10 END)
 \o
 \pset tuples_only on
 \pset format unaligned
--- The first parts fill caches, and the server's own still grow a little.  What
--- a call leaves behind has sixteen bytes at least.
+-- The first parts fill caches, and the server's own caches still grow a little.  A call
+-- that leaks memory leaks at least sixteen bytes.
 SELECT format('%s: %s bytes in %s calls', statement, sum(bytes), sum(calls))
   FROM (SELECT *, row_number() OVER (PARTITION BY statement ORDER BY n) AS part FROM grown) AS g
  WHERE part > 3 AND statement <> 'SELECT 1' GROUP BY statement HAVING sum(bytes) > greatest(40000, sum(calls));
--- Were workspaces claimed each time, or has it called functions that did nothing?
+-- Workspaces must have been claimed each time, or the calls would have done nothing.
 SELECT format('attempts at workspace %s of p: %s', n(workspace), attempt) FROM update_tier.installation
  WHERE workspace IN (w(4), w(5), w(6)) AND attempt < :calls / 2;
 SELECT 'not called: ' || p.oid::regprocedure FROM pg_depend AS d JOIN pg_proc AS p ON p.oid = d.objid

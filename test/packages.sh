@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What the tests need on a machine: servers and packages.  Sourced by common.sh.
+# Servers and packages that the tests need.  Sourced by common.sh.
 
 # The major versions below /usr/lib/postgresql, oldest first.
 majors() { find /usr/lib/postgresql -mindepth 1 -maxdepth 1 -printf '%f\n' 2>/dev/null | sort -n; }
@@ -20,8 +20,8 @@ choose_version() {
 
 installed() { [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
 
-# with_lock FILE COMMAND...: run a command while no other run on this machine
-# does what the file stands for.
+# with_lock FILE COMMAND...: run a command while no other run on this machine holds the
+# lock of this file.
 with_lock() (
 	mkdir -p "$(dirname "$1")"
 	exec {lock}>"$1"
@@ -30,14 +30,13 @@ with_lock() (
 		flock "$lock"
 	fi
 	shift
-	# Who goes on in the background must not keep the lock.
+	# A process that goes on in the background must not keep the lock.
 	"$@" {lock}>&-
 )
 PACKAGES_LOCK=/run/lock/update_tier.lock
 
-# without_services COMMAND...: run a command while no package may start its
-# service, nor a package of a server create a cluster, which nobody asked for.
-# A policy that the machine has of its own is put back.
+# without_services COMMAND...: run a command while no package may start its service, and
+# no server package may create a cluster.  A policy that the machine had is put back.
 without_services() (
 	policy=/usr/sbin/policy-rc.d
 	clusters=/etc/postgresql-common/createcluster.d/update_tier-no-cluster.conf
@@ -50,11 +49,10 @@ without_services() (
 	"$@"
 )
 
-# Without a terminal of its own dpkg belongs to the run, and ends with it.
+# Without its own terminal dpkg belongs to the run, and ends with it.
 apt_get() { DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=600 -o Dpkg::Use-Pty=0 "$@"; }
 
-# A run that was stopped in the middle of an installation leaves packages that are
-# half installed.
+# Finish the installation of packages that a stopped run has left half installed.
 mend_packages() {
 	local turn
 	[ -n "$(dpkg --audit)" ] || return 0
@@ -64,7 +62,7 @@ mend_packages() {
 		grep -q 'lock' "$LOG" || break
 		sleep 1
 	done
-	# What was not even unpacked is fetched again.
+	# Packages that were not unpacked are fetched again.
 	without_services apt_get install -y -f >"$LOG" 2>&1 || { cat "$LOG" >&2; stop "An installation that was stopped cannot be finished."; }
 }
 
@@ -85,7 +83,7 @@ install_missing() {
 	if ! apt-cache show "${missing[@]}" >/dev/null 2>&1; then update_packages; fi
 	step "installing ${missing[*]}"
 	if ! without_services apt_get install -y --no-install-recommends "${missing[@]}" >"$LOG" 2>&1; then
-		# Lists that are old name versions that are gone.
+		# Old lists name versions that the server does not have any more.
 		update_packages
 		if ! without_services apt_get install -y --no-install-recommends "${missing[@]}" >"$LOG" 2>&1; then
 			cat "$LOG" >&2

@@ -1,8 +1,8 @@
--- The world of test/simulation: a fleet, what becomes of deliveries, and time.
--- It comes after the part of examples/drainer.sql that is there to copy.
--- :workspaces and :canaries say how many there are; :seed makes another world.
+-- The world of test/simulation: a fleet, the effects of deliveries, and time.  It runs
+-- after the part of examples/drainer.sql that is meant to be copied.  :workspaces and
+-- :canaries are the sizes of the fleet; another :seed makes another world.
 
--- What is really there.  The application and the extension do not see it.
+-- The real state of the world.  The application and the extension do not see it.
 CREATE TABLE world (
     moment    interval NOT NULL,
     seed      text NOT NULL,
@@ -35,7 +35,7 @@ SELECT new_workspace(CASE WHEN n <= :canaries THEN 'canary' ELSE 'production' EN
   FROM generate_series(1, :workspaces) AS n;
 ANALYZE;
 
--- A number in [0, 1) that depends on nothing but the seed and the arguments.
+-- A number in [0, 1) that depends only on the seed and the arguments.
 CREATE FUNCTION chance(what text, workspace uuid) RETURNS double precision STABLE LANGUAGE plpgsql AS $$
 BEGIN
     RETURN ('x' || substr(md5(what || workspace || (SELECT seed FROM world)), 1, 8))::bit(32)::bigint / 4294967296.0;
@@ -45,8 +45,8 @@ CREATE FUNCTION is_offline(workspace uuid) RETURNS boolean STABLE LANGUAGE plpgs
 BEGIN
     RETURN chance('offline ' || floor(extract(epoch FROM (SELECT moment FROM world)) / 43200), workspace) < 0.05;
 END $$;
--- One workspace in twenty answers only every other time, and a few do not answer
--- until somebody looks after them.
+-- One workspace in twenty answers only every other time, and a few do not answer until an
+-- operator has repaired them.
 CREATE TABLE looked_after (workspace uuid PRIMARY KEY);
 CREATE FUNCTION does_not_answer(of_workspace uuid) RETURNS boolean STABLE LANGUAGE plpgsql AS $$
 BEGIN
@@ -54,14 +54,14 @@ BEGIN
         OR chance('stuck', of_workspace) < 0.005 AND NOT EXISTS (SELECT 1 FROM looked_after WHERE workspace = of_workspace);
 END $$;
 
--- How often it came to that.  Sequences, as these outlive a crash.
+-- Counters.  They are sequences, because a sequence keeps its value after a crash.
 CREATE SEQUENCE skipped;
 CREATE SEQUENCE crashed;
 CREATE SEQUENCE unanswered;
 CREATE SEQUENCE forced;
 
--- What the drainer calls.  It can be the end of the drainer, which has claimed
--- other workspaces, too.
+-- The drainer calls this.  It can end the session of the drainer, which has claimed other
+-- workspaces, too.
 CREATE OR REPLACE FUNCTION deliver(workspace uuid, package text, version text, OUT outcome text, OUT installed text)
 LANGUAGE plpgsql AS $$
 BEGIN
@@ -87,7 +87,7 @@ EXCEPTION WHEN unique_violation THEN
     INSERT INTO trouble VALUES ('a workspace was restarted while it restarted');
 END $$;
 
--- The workspaces that restart come up, and report.
+-- The workspaces that restart are ready, and report.
 CREATE PROCEDURE come_up() LANGUAGE plpgsql AS $$
 DECLARE
     r record;
@@ -111,7 +111,7 @@ BEGIN
     END LOOP;
 END $$;
 
--- An operator looks after those whose attempts are spent.
+-- An operator repairs workspaces whose attempts are spent, and forces the version.
 CREATE PROCEDURE force_the_spent() LANGUAGE plpgsql AS $$
 DECLARE
     spent  uuid;
@@ -130,8 +130,8 @@ BEGIN
     END LOOP;
 END $$;
 
--- Time passes as in later() of test/later.sql, but only for the moments that
--- something is still measured by: there are many rows here.
+-- Time passes as in later() of test/later.sql, but only moments that still matter are
+-- moved, because there are many rows here.
 CREATE FUNCTION later(how_much interval) RETURNS void LANGUAGE sql AS $$
     UPDATE update_tier.package SET stamp = stamp - how_much, first_expiry = first_expiry - how_much;
     UPDATE update_tier.rollout SET
@@ -141,7 +141,7 @@ CREATE FUNCTION later(how_much interval) RETURNS void LANGUAGE sql AS $$
     UPDATE update_tier.uncounted SET at = at - how_much;
 $$;
 
--- What happens between two ticks of the appliers.
+-- The events between two ticks of the appliers.
 CREATE PROCEDURE pass() LANGUAGE plpgsql AS $$
 DECLARE
     step interval := '10 minutes';
@@ -151,7 +151,7 @@ BEGIN
     CALL come_up();
     COMMIT;
 
-    -- Customers come and go.
+    -- A customer leaves, and another one comes.
     IF random() < 0.3 THEN
         UPDATE workspaces SET status = 'removed'
          WHERE id = (SELECT id FROM workspaces WHERE status <> 'removed' AND update_tier = 'production'
@@ -162,7 +162,7 @@ BEGIN
     COMMIT;
 
     IF (SELECT count(*) FROM got) = (SELECT delivered FROM world) THEN
-        -- Nothing goes on: to the full hour after the next.
+        -- No delivery has happened since the last tick: skip to the full hour after the next.
         step := (SELECT interval '2 hours' - make_interval(mins => extract(minute FROM moment)::integer) FROM world);
         CALL force_the_spent();
     END IF;
@@ -171,8 +171,8 @@ BEGIN
     COMMIT;
 END $$;
 
--- Live workspaces that do not run a version, or of which the extension does not
--- know that they do.
+-- The number of live workspaces that do not run a version, or that run it without the
+-- extension knowing that.
 CREATE FUNCTION without(v text, of_tier text DEFAULT NULL) RETURNS bigint STABLE LANGUAGE sql AS $$
     SELECT count(*) FROM workspaces AS w
       JOIN environment AS e ON e.workspace = w.id
@@ -191,7 +191,7 @@ CREATE FUNCTION all_trouble() RETURNS text LANGUAGE sql AS $$
         SELECT format('production got %s in %s workspaces', version, count(DISTINCT workspace))
           FROM got JOIN behaviour USING (version) WHERE tier = 'production' AND effect <> 'good' GROUP BY version
         UNION ALL
-        -- In the log, or by the clock and not logged yet.
+        -- Phases in the events, or reached by the clock and not logged yet.
         SELECT format('%s version %s was %s', CASE effect WHEN 'good' THEN effect ELSE 'bad' END, version, phase)
           FROM (SELECT version, kind AS phase FROM update_tier.event
                 UNION SELECT version, phase FROM update_tier.status) AS p
@@ -200,7 +200,7 @@ CREATE FUNCTION all_trouble() RETURNS text LANGUAGE sql AS $$
     ) AS t (what)
 $$;
 
--- That there was something to cope with, and how each version has ended.
+-- Whether each kind of difficulty has happened, and the phase of each version.
 CREATE FUNCTION summary() RETURNS text LANGUAGE sql AS $$
     SELECT format('%s, %s: %s',
         CASE WHEN s.is_called AND c.is_called AND u.is_called AND f.is_called

@@ -14,16 +14,16 @@ SELECT update_tier.start(p, 'v1') FROM unnest(ARRAY['p1', 'p2', 'p3']) AS p;
 \ir audit.sql
 \ir audit_finds.sql
 
--- What the clients do.  What a function refuses is none of their business.
+-- The calls of the clients.  They ignore the errors of calls that a phase does not permit.
 CREATE FUNCTION some_claim(p text, v text, n integer) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     IF update_tier.claim(p, v, w(n)) IS NOT NULL THEN
         PERFORM note('granted', p, w(n));
     END IF;
 EXCEPTION WHEN no_data_found THEN
-    NULL;       -- nobody has started it
+    NULL;       -- the version is not started
 END $$;
--- Without a version, and of candidates, in half of the calls each.
+-- Half of the calls have no version, and half of them have candidates.
 CREATE FUNCTION some_batch(p text, v text, k integer) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     c      record;
@@ -37,7 +37,7 @@ BEGIN
 EXCEPTION WHEN no_data_found THEN
     NULL;
 END $$;
--- On one of the latest leases, most of them live; sometimes on one that is not.
+-- The token of one of the latest leases, most of which are live.
 CREATE FUNCTION some_token(k integer) RETURNS bigint LANGUAGE sql AS $$
     SELECT COALESCE((SELECT token FROM handed WHERE token IS NOT NULL ORDER BY id DESC LIMIT 1 OFFSET k % 12), 0)
 $$;
@@ -103,7 +103,7 @@ CREATE FUNCTION some_policy(p text, k integer) RETURNS void LANGUAGE sql AS $$
     SELECT update_tier.set_policy(CASE WHEN k % 5 = 0 THEN '*' ELSE p END, max_in_flight => 3 + k % 7,
                                   max_failures => 2 + k % 4, apply_to_running => k % 2 = 0)
 $$;
--- Workspaces go and come back, for good or not, and change their tier.
+-- Workspaces are deleted and added again, stop being live, and change their tier.
 CREATE FUNCTION some_change(n integer, k integer) RETURNS void LANGUAGE sql AS $$
     DELETE FROM workspaces WHERE k <= 10 AND id = w(n);
     INSERT INTO workspaces SELECT w(n) WHERE k BETWEEN 11 AND 40 ON CONFLICT DO NOTHING;

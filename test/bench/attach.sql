@@ -1,5 +1,5 @@
--- The column, and the index, in a table that has neither: attach against the
--- migration one would write.
+-- The column, and the index, in a table that has neither: attach against a plain-SQL
+-- migration.
 SET client_min_messages = warning;
 SELECT compare(:turns, true,
     'attach ' || :'size', $$SELECT update_tier.attach('workspaces', 'live', create_index => false)$$,

@@ -1,12 +1,12 @@
--- For test/bench/durable: packages that are never used up, of all that is compared.
+-- For test/bench/durable: packages that are never used up, for each kind of queue.
 \ir queue.sql
 
 -- Packages are numbers, so that a client can work out the name of its own.
 CREATE SEQUENCE package_number;
 CREATE TABLE series (kind text, packages integer, first bigint, PRIMARY KEY (kind, packages));
 
--- How many workspaces of each of some packages have not been claimed: batches that a
--- client has begun are not all reported when it ends.
+-- The number of workspaces of each of some packages that have not been claimed.  (A client
+-- can end before it has reported all of its last batch.)
 CREATE FUNCTION left_of(kind text, first bigint, packages integer) RETURNS SETOF bigint LANGUAGE plpgsql AS $$
 DECLARE
     fleet bigint := (SELECT count(*) FROM workspaces);
@@ -22,8 +22,8 @@ BEGIN
     END LOOP;
 END $$;
 
--- The first of some packages, numbered in sequence, each with at least so many
--- workspaces left.  New ones, for the whole fleet, if one of the last has fewer.
+-- The first of some consecutive packages, each with at least so many workspaces left.  Makes
+-- new packages, for the whole fleet, if one of the last packages has fewer left.
 CREATE FUNCTION first_package(of_kind text, of_packages integer, least_left bigint) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
     n bigint := (SELECT first FROM series WHERE kind = of_kind AND packages = of_packages);

@@ -1,4 +1,4 @@
--- A fleet of :rows workspaces, one in a thousand a canary, and what measures it.
+-- A fleet of :rows workspaces, and the function that measures statements.
 \set ON_ERROR_STOP 1
 SET client_min_messages = warning;
 CREATE EXTENSION update_tier;
@@ -6,9 +6,9 @@ CREATE TABLE workspaces (id uuid PRIMARY KEY, live boolean NOT NULL DEFAULT true
 INSERT INTO workspaces SELECT md5(n::text)::uuid FROM generate_series(1, :rows) AS n;
 VACUUM (ANALYZE) workspaces;
 
--- compare: milliseconds of some statements, taken in turns, so that what else the
--- machine does meets all of them; the first turn is not counted.  With "undo"
--- each is rolled back.  A line for each: key, unit, values.
+-- compare: milliseconds of some statements, measured in turns, so that other work of the
+-- machine slows down all of them; the first turn is not counted.  With "undo" each is
+-- rolled back.  Returns a line for each: key, unit, values.
 CREATE FUNCTION compare(turns integer, undo boolean, VARIADIC keys_and_statements text[]) RETURNS SETOF text LANGUAGE plpgsql AS $$
 DECLARE
     n integer := cardinality(keys_and_statements) / 2;

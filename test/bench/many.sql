@@ -1,5 +1,5 @@
--- A thousand rollouts, with few installations and with :installations, of which the
--- first million are old, and of workspaces that are gone: for prune.sql.
+-- A thousand rollouts, with few installations and with :installations.  The first million
+-- are old, and their workspaces do not exist: for prune.sql.
 SET client_min_messages = warning;
 SELECT update_tier.attach('workspaces', 'live'), update_tier.set_policy(require_canary => false, soak => '0', max_in_flight => 1000) \g /dev/null
 SELECT update_tier.start('p' || n % 100, n::text) FROM generate_series(1, 1000) AS n \g /dev/null

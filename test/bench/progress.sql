@@ -1,5 +1,5 @@
--- Package m has gone through half of the fleet, package e through 85 %, so that
--- what is left is enough for all rounds: their installations, counters and positions.
+-- Half of the fleet has package m, and 85 % have package e, so that the rest is enough for
+-- all rounds: makes their installations, counters and positions.
 CREATE FUNCTION advance(p text, share numeric) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     r update_tier.rollout := (SELECT x FROM update_tier.rollout AS x WHERE package = p);

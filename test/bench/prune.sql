@@ -1,5 +1,5 @@
--- Forget a million installations, or all there are, of workspaces that are gone: how
--- long, and with how much memory.  Package c is claimed of meanwhile.
+-- prune of a million installations, or of all if there are fewer, whose workspaces do not
+-- exist: the time and the memory.  Another client claims of package c meanwhile.
 SELECT sum(used_bytes) AS before FROM pg_backend_memory_contexts \gset
 SELECT id AS c FROM update_tier.package WHERE name = 'c' \gset
 SELECT count(*) AS installations FROM update_tier.installation WHERE package_id <> :c \gset

@@ -1,4 +1,4 @@
--- A queue table as one would write it, for SKIP LOCKED.
+-- A usual queue table, for SKIP LOCKED.
 CREATE TABLE queue (
     id          bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     package     text        NOT NULL,

@@ -27,7 +27,7 @@ SELECT compare(:turns, false,
     'allows PL/pgSQL', $$SELECT count(*) FROM queue AS q WHERE plain.allows(q.package, q.version, q.workspace)$$,
     'wanted_version', $$SELECT count(update_tier.wanted_version(q.package, q.workspace)) FROM queue AS q$$);
 RESET plan_cache_mode;
--- A tick of a queue whose first 10,000 rows are all held: their version is not open to
+-- A tick of a queue whose first 10,000 workspaces are not due: their version is not open to
 -- production yet.
 CREATE TABLE candidates AS SELECT id AS workspace FROM workspaces WHERE update_tier = 'production' LIMIT 10000;
 SELECT update_tier.set_policy('h', soak => '1 day', require_canary => true), update_tier.start('h', '1') \g /dev/null
@@ -45,7 +45,7 @@ SELECT compare(:turns, false,
        AND (i.rollout IS NULL OR i.ordinal < r.ordinal AND (i.state <> 'claimed' OR i.lease_until <= now())
             OR i.rollout = r.id AND i.state NOT IN ('claimed', 'succeeded') AND i.attempt < r.max_attempts AND i.retry_at <= now())
      LIMIT 25) AS due$$);
--- What the record of changes costs an UPDATE that leaves the tier alone.
+-- The cost of the audit trigger for an UPDATE that does not change the tier.
 SELECT update_tier.attach('workspaces', 'live', audit => false) \g /dev/null
 CREATE TABLE audited (LIKE workspaces INCLUDING ALL);
 INSERT INTO audited SELECT * FROM workspaces LIMIT 100000;

@@ -1,6 +1,6 @@
--- Many reports of one package in a single transaction: microseconds for each, where
--- there are 100, and where there are :reports.  "apart": the transaction does nothing
--- else.  "holding": it holds the package, as one that has claimed does.
+-- Many reports of one package in a single transaction: microseconds for each of 100
+-- reports, and of :reports.  "apart": the transaction does nothing else.  "holding": the
+-- transaction holds the package, because it has claimed.
 SET client_min_messages = warning;
 SELECT update_tier.set_policy('r', max_in_flight => 100000), update_tier.start('r', '1') \g /dev/null
 CREATE TABLE taken (key text, turn integer, us double precision);

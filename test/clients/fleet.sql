@@ -1,6 +1,6 @@
--- What each client finds: five live workspaces of which the first is a canary,
--- one that is gone, and one of the two roles that clients log in as.  The other,
--- "applier", is created and given its rights by what doc/operations.md says.
+-- The fleet of each client: five live workspaces, of which the first is a canary, a removed
+-- workspace, and one of the two roles of the clients.  The statements of doc/operations.md
+-- create the other role, "applier".
 
 CREATE TABLE workspaces (
     id     uuid PRIMARY KEY,
@@ -15,7 +15,7 @@ CREATE EXTENSION update_tier;
 SELECT update_tier.attach('workspaces', live_when => $$status <> 'removed'$$);
 UPDATE workspaces SET update_tier = 'canary' WHERE name IN ('workspace 1', 'workspace 6');
 
--- Two canaries have to succeed, and nobody here waits for a soak.
+-- Two canaries must succeed, and no test waits for a soak.
 SELECT update_tier.set_policy('search', soak => '0', min_successes => 2);
 
 -- The application lists tiers and changes them.

@@ -1,12 +1,12 @@
 #!/bin/bash -eu
 #
-# What an application does with the tiers of its workspaces, with psql alone: list
-# them, change one, and read what the server says of a typo.
+# How an application uses the tiers of its workspaces, with psql alone: it lists them,
+# changes one, and reads the error of a typo.
 #
-# The environment says where the database is (PGHOST, PGDATABASE, ...).  It ends
-# with a status other than 0 where it does not see what it must.
+# The environment says where the database is (PGHOST, PGDATABASE, ...).  The script ends
+# with a status other than 0 if a result is wrong.
 #
-# psql sends what it is given as it is and prepares nothing: any PgBouncer will do.
+# psql prepares no statements, so it works with every version of PgBouncer.
 
 # as ROLE [VARIABLE=VALUE...]: run the statements of stdin, where :'variable' is
 # a quoted value.
@@ -26,7 +26,7 @@ equal() {
 	[ "$1" = "$2" ] || { printf 'line %s: "%s", not "%s"\n' "${BASH_LINENO[0]}" "$1" "$2" >&2; exit 1; }
 }
 
-# fails COMMAND...: prints what the server said, a field a line.
+# fails COMMAND...: the command must fail; prints fields of the error, one on each line.
 fails() {
 	local said
 	if said=$("$@" VERBOSITY=verbose 2>&1); then return 1; fi

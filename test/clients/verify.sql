@@ -1,5 +1,4 @@
--- What a client must have left behind, whatever it says of itself: see
--- verify.out.
+-- The rows that a client must have left, whatever it printed: see verify.out.
 
 -- The second workspace became a canary, and no typo was stored.
 SELECT name, update_tier FROM workspaces ORDER BY name;

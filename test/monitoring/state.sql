@@ -1,10 +1,10 @@
--- A platform of which every metric of examples/monitoring has something to say, in the
--- fleet of test/fleet.sql.  Workspace 3 is a canary that is not live.
--- The table has more than monitoring needs, and a canary that is not live.
+-- A platform that gives every metric of examples/monitoring a value, in the fleet of
+-- test/fleet.sql.
+-- The table has a column that monitoring may not read, and a canary that is not live.
 ALTER TABLE workspaces ADD COLUMN secret text DEFAULT 'secret';
 UPDATE workspaces SET live = false WHERE id = w(3);
 
--- One rollout in each phase, with something in flight, failed and forgotten.
+-- At least one rollout in each phase, with live leases and failures.
 SELECT update_tier.set_policy(max_in_flight => 7, retry_delay => '0');
 SELECT update_tier.set_policy('approved by hand', auto_promote => false, soak => '1 hour');
 SELECT update_tier.start('approved by hand', 'soaking'), run('approved by hand', 'soaking', 1);
@@ -19,7 +19,7 @@ SELECT update_tier.claim('spreading', 'promoted', w(6)) IS NOT NULL AS leased;
 SELECT update_tier.start('bad', 'halted'), run('bad', 'halted', 1), run('bad', 'halted', 2, 'failed');
 SELECT update_tier.start('bad', 'aborted'), run('bad', 'aborted', 1), update_tier.abort('bad', 'aborted', 'enough');
 SELECT update_tier.start('silent', 'canary'), update_tier.freeze('silent', reason => 'incident');
--- Three hours later; then one more workspace is leased, and a canary answers.
+-- Three hours later one more workspace is leased, and a canary reports.
 SELECT later('3 hours');
 SELECT update_tier.claim('spreading', 'promoted', w(7)) IS NOT NULL AS leased;
 SELECT update_tier.set_policy('silent', min_successes => 2, apply_to_running => true);

@@ -1,3 +1,3 @@
--- Without live_when: the type of "status" is to change.
+-- Without live_when, because a later migration changes the type of "status".
 CREATE EXTENSION IF NOT EXISTS update_tier SCHEMA extensions;
 SELECT update_tier.attach('workspaces');

@@ -1,4 +1,4 @@
--- The condition has to go before its column can, or the column takes the index along.
+-- Remove the condition before its column, or the server drops the index with the column.
 SELECT update_tier.attach('workspaces');
 ALTER TABLE workspaces DROP COLUMN state;
 ALTER TABLE workspaces ADD COLUMN removed_at timestamptz;
