@@ -50,8 +50,8 @@ SELECT update_tier.attach('app.environments');
 \d app.environments
 SELECT name, update_tier FROM app.environments ORDER BY name;
 
--- Another default than production is replaced, because new workspaces would be canaries
--- although nobody chose that.
+-- A default other than production is replaced: with it, new workspaces would be canaries
+-- without a decision.
 ALTER TABLE app.environments ALTER COLUMN update_tier SET DEFAULT 'canary';
 SELECT update_tier.attach('app.environments');
 SELECT pg_get_expr(adbin, adrelid) FROM pg_attrdef AS d JOIN pg_attribute AS a ON a.attrelid = d.adrelid AND a.attnum = d.adnum

@@ -100,12 +100,11 @@ SELECT try(:i, $$state = 'failed', evidence = 'failed'$$);
 SELECT try(:i, $$state = 'failed', evidence_tier = 'canary'$$);
 SELECT try(:i, $$state = 'succeeded', evidence = 'succeeded', evidence_tier = 'canary', rollout = NULL, attempt = 0$$);
 SELECT try(:i, $$state = 'error', evidence = 'unsure', evidence_tier = 'canary'$$);
--- An attempt belongs to a rollout.  A workspace that was observed to run a version
--- that nobody has started has neither.
+-- An attempt belongs to a rollout.  A workspace that was observed to run a version that
+-- is not started has neither.
 SELECT try(:i, $$state = 'succeeded', rollout = NULL$$);
 SELECT try(:i, $$state = 'succeeded', rollout = NULL, attempt = 0$$);
--- A workspace runs one version: either a started one, or one that nobody has
--- started.
+-- A workspace runs one version, which is either started or not started.
 SELECT try(:i, 'runs = rollout');
 SELECT try(:i, $$runs_version = '0'$$);
 SELECT try(:i, $$runs = rollout, runs_version = '0'$$);

@@ -21,7 +21,7 @@ CREATE VIEW seen AS
       FROM update_tier.installed ORDER BY package, workspace;
 SELECT update_tier.set_policy(max_failures => 1, min_successes => 2, lease => '1 hour');
 
--- A version that nobody has started is recorded, and is no evidence.
+-- An observation of a version that is not started is recorded, and is no evidence.
 SELECT update_tier.observe('p', 'by hand', w(1));
 SELECT update_tier.observe('p', 'by hand', w(4), 'failed', 'does not boot');
 SELECT * FROM seen;

@@ -74,7 +74,7 @@ SELECT told($$SELECT update_tier.is_open('p', '1', 'canery')$$);
 SELECT told($$SELECT update_tier.is_open('p', '1', NULL)$$);
 SELECT told($$SELECT update_tier.allows('p', '1', 'nonsense')$$);
 
--- A version that nobody has started.
+-- A version that is not started.
 SELECT told($$SELECT update_tier.claim('p', '9', w(1))$$);
 SELECT told($$SELECT update_tier.claim('q', '1', w(1))$$);
 SELECT told($$SELECT update_tier.claim('p', '1 ', w(1))$$);

@@ -187,7 +187,7 @@ BEGIN
             COMMIT;
         END IF;
         IF step % 20 = 0 THEN
-            -- prune removes events, and nobody notes what is handed out
+            -- prune deletes events, and these calls do not call note()
             INSERT INTO trouble SELECT step, call, 'audit', violation FROM audit(complete => false);
             COMMIT;
         END IF;

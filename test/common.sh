@@ -1,7 +1,7 @@
 # shellcheck shell=bash
-# Shared by the commands in this directory: a copy of the source that an
-# unprivileged user builds, and a throw-away cluster that loads the extension
-# from there.  Sourced, with bash -eu.
+# Shared by the commands in this directory: a copy of the source that an unprivileged user
+# builds, and a temporary cluster that loads the extension from there.  Sourced, with bash
+# -eu.
 #
 # PG_MAJOR chooses the server version; the default is an installed one that
 # has its headers, else the one that the distribution calls "postgresql".

@@ -1,5 +1,5 @@
-"""What test/bench/run and test/bench/instructions have measured, as a table of ratios
-with their targets, and as the figures of the documentation.
+"""Show the results of test/bench/run and test/bench/instructions, as a table of ratios with
+their targets, and as the figures of the documentation.
 
 usage: report.py table RESULTS...       print the table
        report.py pages [--check]        write doc/benchmark.md, doc/benchmark.svg and
@@ -7,8 +7,8 @@ usage: report.py table RESULTS...       print the table
                                         and the figures of the other pages;
                                         --check: only say which of them are stale
 
-A line of a file with results: a key, a unit, and values.  The unit "text" is for what
-is no number.
+A line of a file with results: a key, a unit, and values.  The unit "text" is for values
+that are no numbers.
 
 A figure in a page stands between two comments, which do not show:
 
@@ -44,9 +44,9 @@ def read(paths):
                 values[key] += [float(value) for value in rest.split()]
 
 
-# What, ours, theirs, what the ratio must be, and whether more is better (as
-# transactions a second are).  Measured with fsync = off, which shows the work of the
-# server alone.
+# Name, key of ours, key of theirs, target of the ratio, and whether more is better (as for
+# transactions a second).  Measured with fsync = off, which shows the work of the server
+# alone.
 ROWS = [
     ("attach without index, largest fleet to smallest", "attach large", "attach small", 2.0, False),
     ("attach without index to plain-SQL migration", "attach middle", "migration middle", 1 / 50, False),
@@ -315,7 +315,7 @@ def ratios_chart():
             kind = "ours" if row.met else "missed"
             parts.append(text(left - 10, y + 15, row.what, "end"))
             parts.append(f'<rect class="{kind}" x="{left}" y="{y + 3}" width="{max(long, 1):.1f}" height="8"/>')
-            # A bar that is longer than there is room for has a point.
+            # A bar that would be too long is cut, and ends in a point.
             if row.ratio > most:
                 parts.append(f'<path class="{kind}" d="M{right} {y + 1} l9 6 l-9 6 z"/>')
             parts.append(f'<rect class="theirs" x="{left}" y="{y + 12}" width="{scale:.1f}" height="5"/>')
@@ -360,7 +360,7 @@ def throughput_chart():
                 parts.append(f'<polyline class="line {system}" points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in zip(xs, ys))}"/>')
                 parts += [f'<circle class="dot {system}" cx="{x:.1f}" cy="{y:.1f}" r="3.5"/>' for x, y in zip(xs, ys)]
                 ends.append([ys[-1], system, points[system][-1]])
-            # The figures at the right ends, none on another.
+            # The figures at the right ends, without overlap.
             ends.sort(reverse=True)
             below = top + height + 8
             for y, system, value in ends:

@@ -1,8 +1,8 @@
-// What an application does with the tiers of its workspaces, with database/sql and
-// lib/pq: list them, change one, and read what the server says of a typo.
+// How an application uses the tiers of its workspaces, with database/sql and lib/pq: it
+// lists them, changes one, and reads the error of a typo.
 //
-// The environment says where the database is (PGHOST, PGDATABASE, ...).  It
-// ends with a panic where it does not see what it must.
+// The environment says where the database is (PGHOST, PGDATABASE, ...).  The program ends
+// with a panic if a result is wrong.
 package main
 
 import (
@@ -68,7 +68,7 @@ func equal(seen, expected interface{}) {
 	}
 }
 
-// said returns what the server said.
+// said returns the error of the server.
 func said(err error) *pq.Error {
 	var e *pq.Error
 	if !errors.As(err, &e) {

@@ -1,8 +1,8 @@
-// What an application does with the tiers of its workspaces, with node-postgres:
-// list them, change one, and read what the server says of a typo.
+// How an application uses the tiers of its workspaces, with node-postgres: it lists them,
+// changes one, and reads the error of a typo.
 //
-// The environment says where the database is (PGHOST, PGDATABASE, ...).  It ends
-// with an AssertionError where it does not see what it must.
+// The environment says where the database is (PGHOST, PGDATABASE, ...).  The program ends
+// with an AssertionError if a result is wrong.
 
 'use strict';
 

@@ -14,8 +14,8 @@ WORKSPACES = [f"00000000-0000-4000-8000-{n:012}" for n in range(1, 6)]
 def connect(role):
     # Behind PgBouncer in transaction mode, a statement that psycopg has prepared
     # on one connection of the server is unknown on the next.  PgBouncer takes
-    # care of that since 1.21 (max_prepared_statements); with one that does not,
-    # prepare_threshold=None is a must.  (0: at the first use; the default is 5.)
+    # care of that since 1.21 (max_prepared_statements); with a PgBouncer that does
+    # not, prepare_threshold=None is required.  (0: at the first use; the default is 5.)
     threshold = None if "NO_PREPARE" in os.environ else 0
     return psycopg.connect(f"user={role}", autocommit=True, prepare_threshold=threshold)
 

@@ -71,7 +71,7 @@ def start(*command, **environment):
 
 
 def eventually(what, seconds=60):
-    """What "what" returns, as soon as that is something."""
+    """Call "what" until it returns something, and return that."""
     end = time.monotonic() + seconds
     while True:
         try:
@@ -103,7 +103,7 @@ configuration = yaml.safe_load(text_of('sql-exporter.yml'))
 queries = [query for job in configuration['jobs'] for query in job['queries']]
 METRICS = {'sql_' + query['name'] for query in queries}
 
-# Where monitoring waits for minutes, the test does not.
+# The test shortens the intervals of minutes.
 exporter_port, prometheus_port = free_port(), free_port()
 exporter = start('prometheus-sql-exporter', '-web.listen-address', f'127.0.0.1:{exporter_port}', '-config.file',
                  write('sql-exporter.yml', re.sub(r'interval: \w+', 'interval: 1s', text_of('sql-exporter.yml'))),
@@ -192,8 +192,8 @@ def _():
 
 
 def mistakes(dashboard):
-    """What is wrong with the queries of a dashboard: names of metrics that are not
-    served, and queries that find nothing."""
+    """The mistakes in the queries of a dashboard: names of metrics that are not served, and
+    queries that find nothing."""
     wrong = []
     for panel in dashboard['panels']:
         for target in panel['targets']:
