@@ -1,6 +1,6 @@
 --
--- attach adopts an existing column: the column and its index get the same form as
--- those of a table without the column, and the values are kept.
+-- attach adopts an existing column: afterwards the column and its index have the form
+-- that attach makes in a table without the column, and the values are kept.
 --
 CREATE EXTENSION update_tier;
 CREATE FUNCTION form(relation regclass) RETURNS TABLE (what text) LANGUAGE sql AS $$

@@ -37,7 +37,7 @@ SELECT update_tier.freeze('p', now() + interval '1 hour', 'database is being mov
 SELECT * FROM gates('p', 'v1');
 SELECT * FROM gates('p', 'v2');
 SELECT why('p', 'v1', 5), why('p', 'v2', 2);
--- explain() names a reason that remains after the freeze before the freeze itself.
+-- If another reason will still apply after the freeze, explain() names that reason.
 SELECT why('p', 'v2', 5), why('p', 'v1', 1), why('p', 'v1', 4), why('p', 'v1', 99);
 SELECT * FROM waiting;
 SELECT update_tier.promoted_version('p');
