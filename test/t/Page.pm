@@ -20,6 +20,8 @@ sub run_block
 	open my $handle, '>', $file or die; print $handle $sql; close $handle;
 	IPC::Run::run([ 'psql', '-X', '-q', '-d', $node->connstr($db), '-f', $file ], '>', \$out, '2>&1');
 	$out =~ s/^psql:.*?:\d+: //mg;
+	# From version 19 on an error says for which lock it waited.
+	$out =~ s/^CONTEXT:  waiting for \w+ on .*\n//mg;
 	$out =~ s/\n+\z/\n/;
 	return $out;
 }
