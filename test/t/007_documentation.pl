@@ -213,6 +213,23 @@ sub names_and_links
 	return @wrong;
 }
 
+# Each test that a page names exists, and is in the Makefile if it is one of pg_regress.
+sub tests_exist
+{
+	my ($top) = @_;
+	my %is_run = map { $_ => 1 } slurp_file("$top/Makefile") =~ /^\t(\w+)(?: \\)?$/mg;
+	my @wrong;
+	for my $page (map { glob "$top/$_" } 'README.md', 'CONTRIBUTING.md', 'doc/*.md', 'examples/*/*.md')
+	{
+		for my $test (slurp_file($page) =~ m{`((?:sql|test)/[^`\s]*)}g)
+		{
+			if (!grep { -e "$top/$test$_" } '', '.sql', '.spec', '.pl') { push @wrong, basename($page) . ": no test $test"; }
+			elsif ($test =~ m{^(?:sql|test/specs)/(\w+)} && !$is_run{$1}) { push @wrong, basename($page) . ": $test is not run"; }
+		}
+	}
+	return @wrong;
+}
+
 my @checks = (
 	[ 'security.md: every function, who may execute it, and tests', \&security ],
 	[ 'reference.md: every function', \&functions ],
@@ -220,7 +237,8 @@ my @checks = (
 	[ 'reference.md: every column', \&columns ],
 	[ 'reference.md: every setting of the server', \&server_settings ],
 	[ 'reference.md: every error code', \&error_codes ],
-	[ 'every page: names and links', \&names_and_links ]);
+	[ 'every page: names and links', \&names_and_links ],
+	[ 'every page: the tests that it names', \&tests_exist ]);
 for (@checks)
 {
 	my ($name, $check) = @$_;
@@ -290,6 +308,8 @@ sees(\&error_codes, 'rollout/verbs.c', sub { $_ .= "static int code = ERRCODE_NO
 sees(\&names_and_links, 'doc/operations.md', sub { $_ .= "`update_tier.phase_at`\n" }, 'operations.md: there is no update_tier.phase_at');
 sees(\&names_and_links, 'README.md', sub { $_ .= "[a page](doc/nowhere.md)\n" }, 'README.md: a link to doc/nowhere.md');
 sees(\&names_and_links, 'examples/monitoring/README.md', sub { $_ .= "`update_tier.halted`\n" }, 'examples/monitoring/README.md: there is no update_tier.halted');
+sees(\&tests_exist, 'doc/design.md', sub { $_ .= "(`sql/ramps`)\n" }, 'design.md: no test sql/ramps');
+sees(\&tests_exist, 'Makefile', sub { s/^\tramp \\\n//m }, 'design.md: sql/ramp is not run');
 
 $node->stop;
 done_testing();
