@@ -357,6 +357,119 @@ shows('owners', q{
 	production|9
 }, 'an owner as whom the shards cannot be read');
 
+# The block of doc/citus.md.
+$citus->database('page');
+my ($block) = slurp_file("$FindBin::Bin/../../doc/citus.md") =~ /^## Attach\n+```sql\n(.*?)^```/ms;
+shows('page', q{
+	SET client_min_messages = 'warning';
+	CREATE TABLE workspaces (id uuid PRIMARY KEY, status text NOT NULL);
+	INSERT INTO workspaces SELECT md5(n::text)::uuid, CASE n WHEN 1 THEN 'removed' ELSE 'active' END FROM generate_series(1, 10) AS n;
+} . $block . q{
+	SELECT * FROM update_tier.counts();
+	SELECT partmethod FROM pg_dist_partition WHERE logicalrelid = 'workspaces'::regclass;
+}, q{
+
+
+	canary|0
+	production|9
+	h
+}, 'the block of the page');
+
+# attach rewrites the shards of a table that is distributed already, and no table before that.
+database('files');
+shows('files', q{
+	SET client_min_messages = 'warning';
+	CREATE TABLE workspaces (id uuid PRIMARY KEY);
+	SELECT pg_relation_filenode('workspaces') AS file \gset
+	SELECT update_tier.attach('workspaces', audit => false);
+	SELECT pg_relation_filenode('workspaces') = :file;
+	SELECT update_tier.detach();
+	ALTER TABLE workspaces DROP COLUMN update_tier;
+	SELECT create_distributed_table('workspaces', 'id');
+	SELECT string_agg(result, ',' ORDER BY shardid) AS files FROM run_command_on_shards('workspaces', $$SELECT pg_relation_filenode('%s')$$) \gset
+	SELECT update_tier.attach('workspaces', audit => false);
+	SELECT string_agg(result, ',' ORDER BY shardid) = :'files' FROM run_command_on_shards('workspaces', $$SELECT pg_relation_filenode('%s')$$);
+}, q{
+
+	t
+
+
+
+	f
+}, 'attached before and after it is distributed');
+
+# A reference table, and a local one that Citus manages: both count as distributed, and
+# the coordinator reads its own copy.
+for my $kind (q{create_reference_table('workspaces')}, q{citus_add_local_table_to_metadata('workspaces')})
+{
+	my ($name) = $kind =~ /^(\w+)/;
+	database($name);
+	shows($name, qq{
+		SET client_min_messages = 'warning';
+		CREATE TABLE workspaces (id uuid PRIMARY KEY);
+		INSERT INTO workspaces SELECT w(n) FROM generate_series(1, 10) AS n;
+		SELECT $kind;
+		SELECT update_tier.attach('workspaces');
+		SELECT update_tier.attach('workspaces', audit => false);
+		SELECT update_tier.start('p', '1');
+		SELECT waits_for FROM update_tier.status;
+		SELECT set_update_tier(w(1), 'canary');
+		SELECT count(*) FROM workspaces WHERE update_tier.allows('p', '1', id);
+		GRANT SELECT, UPDATE ON workspaces TO regress_flipper;
+		BEGIN;
+		SET LOCAL ROLE regress_flipper;
+		SELECT set_update_tier(w(3), 'canary');
+		RESET ROLE;
+		SELECT count(*) FROM update_tier.claim_batch('p');
+		ROLLBACK;
+		SELECT update_tier.claim('p', '1', w(1)) IS NOT NULL;
+		DELETE FROM workspaces;
+		SELECT update_tier.report(token, 'failed') FROM update_tier.installation;
+	} =~ s/^\t//mgr, q{
+
+		ERROR:  0A000: cannot attach "workspaces" with audit: Citus distributes the table
+		DETAIL:  A trigger would run on its shards, and record nothing.
+		HINT:  Attach it with audit => false. What set_update_tier() changes is recorded all the same.
+
+		canary
+		needs 1 of 1 canary successes
+		production
+		1
+		production
+		2
+		t
+		halted
+	} =~ s/^\t//mgr =~ s/\t\z//r, $kind);
+}
+
+# A table that is attached, and that Citus makes a shard of another one.
+database('managed');
+shows('managed', q{
+	SET client_min_messages = 'warning';
+	CREATE TABLE workspaces (id uuid PRIMARY KEY, status text NOT NULL DEFAULT 'active');
+	INSERT INTO workspaces SELECT w(n) FROM generate_series(1, 10) AS n;
+	SELECT update_tier.attach('workspaces', $$status <> 'removed'$$, audit => false);
+	CREATE TABLE places (id uuid PRIMARY KEY);
+	ALTER TABLE workspaces ADD COLUMN place uuid REFERENCES places;
+	SELECT create_reference_table('places');
+	SELECT regexp_replace(workspaces::text, '\d+', 'N') FROM update_tier.attached;
+	SELECT update_tier.start('p', '1'), set_update_tier(w(1), 'canary');
+	SELECT count(*) FROM update_tier.claim_batch('p');
+	SELECT update_tier.attach('workspaces', audit => false);
+	SELECT workspaces, live_when FROM update_tier.attached;
+	SELECT * FROM update_tier.counts();
+}, q{
+
+
+	workspaces_N
+	canary|production
+	1
+
+	workspaces|(status <> 'removed'::text)
+	canary|1
+	production|9
+}, 'a table that Citus manages after it was attached');
+
 # The install script does not attach a distributed table, on any node.
 $citus->database('install');
 shows('install', q{
