@@ -29,6 +29,18 @@ sub run_block
 # The SQL blocks of a text.
 sub blocks { return $_[0] =~ /^```sql\n(.*?)^```/gms; }
 
+# The blocks of commands of a text, and what the commands of one of them print.  We are
+# the user that sudo would become.
+sub consoles { return $_[0] =~ /^```console\n(.*?)^```/gms; }
+sub run_console
+{
+	my ($block) = @_;
+	my $out = '';
+	my $commands = join "\n", map { s/^sudo -u postgres //r } $block =~ /^\$ (.*)/mg;
+	IPC::Run::run([ 'bash', '-euc', $commands ], '<', \undef, '>', \$out, '2>&1');
+	return $out;
+}
+
 # Run the SQL blocks of a page, each in the database that $database returns; blocks for
 # which it returns undef are left out.  PAGE_WRITE=DIRECTORY writes the page there, with
 # what psql printed, so that a person can read it.
