@@ -67,7 +67,7 @@ SELECT update_tier.claim('plugin', 'v2', w(1)) IS NULL AS refused;
 SELECT phases('plugin');
 
 -- An applier whose queue has an old version, or a version with an extra blank, does not
--- disturb the current version.
+-- disturb the newest version.
 SELECT update_tier.start('plugin', 'v3');
 SELECT update_tier.claim('plugin', 'v3 ', w(1));
 SELECT update_tier.claim('plugin', 'v0', w(1));
