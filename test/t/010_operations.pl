@@ -214,6 +214,8 @@ waits('`attach`, the column is there and every value', $plain_form, q{update_tie
 waits('`attach`, the column is there and every value', $attached, q{update_tier.attach('w', $$status <> 'gone'$$, create_index => false)}, 'readers and writers', 0);
 waits('`attach` checks the values', $text, q{update_tier.attach('w', create_index => false)}, 'readers and writers', 0);
 waits('`attach` sets NULLs', 'ALTER TABLE w ADD update_tier text;', q{update_tier.attach('w', create_index => false)}, 'readers and writers', 1);
+waits('`attach` converts an enum', q{CREATE TYPE tier AS ENUM ('canary', 'production'); ALTER TABLE w ADD update_tier tier NOT NULL DEFAULT 'production';},
+	q{update_tier.attach('w', create_index => false)}, 'readers and writers', 2);
 waits('`attach` builds the index', "$attached DROP INDEX w_update_tier_canary;", q{update_tier.attach('w')}, 'writers', 1);
 waits('`attach` builds the index', $plain_form, q{update_tier.attach('w')}, 'readers and writers', 1);
 waits('`attach` builds the index', $attached, q{update_tier.attach('w', $$status <> 'gone'$$)}, 'readers and writers', 1);
