@@ -7,7 +7,7 @@
 -- vocabulary goes to the schema the extension is created in.
 CREATE SCHEMA update_tier;
 COMMENT ON SCHEMA update_tier IS
-'Machinery of the update_tier extension: attaching the workspaces table, tiers, counts.';
+'Functions, views and tables of the extension update_tier: the attached table, rollouts, settings and events. Functions that use the tables raise 55000 on a Citus worker. Under REPEATABLE READ and SERIALIZABLE, functions that change a package raise 40001 if the package has changed since the transaction began. A package or version is invalid (22023) if it is empty or longer than 1024 bytes; package ''*'' is invalid except for settings and freezes.';
 GRANT USAGE ON SCHEMA update_tier TO PUBLIC;
 
 
@@ -19,19 +19,19 @@ CREATE FUNCTION update_tier.is_valid(value text) RETURNS boolean
 AS 'MODULE_PATHNAME', 'update_tier_is_valid'
 LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE LEAKPROOF;
 COMMENT ON FUNCTION update_tier.is_valid(text) IS
-'Whether a text is the name of an update tier: canary or production, lower case. NULL for NULL. Never raises an error.';
+'Whether a text is an update tier: canary or production, in lower case. NULL for NULL. Never raises an error.';
 
 -- "C" collation: the sort order is the rollout order, everywhere.
 CREATE DOMAIN @extschema@.update_tier AS text COLLATE "C"
     CONSTRAINT canary_or_production CHECK (update_tier.is_valid(VALUE));
 COMMENT ON DOMAIN @extschema@.update_tier IS
-'When a workspace gets updates: canary (first) or production (after canaries ran them well for a while).';
+'When a workspace gets updates: canary (first) or production (after canaries have run them without trouble for a while). Sorts in rollout order. Another value is error 23514.';
 
 CREATE FUNCTION update_tier.tiers() RETURNS SETOF @extschema@.update_tier
 AS 'MODULE_PATHNAME', 'update_tier_tiers'
 LANGUAGE C IMMUTABLE PARALLEL SAFE ROWS 2;
 COMMENT ON FUNCTION update_tier.tiers() IS
-'Every update tier, in rollout order.';
+'Every update tier, one in each row, in rollout order: canary, production.';
 
 
 --
@@ -46,10 +46,10 @@ CREATE TABLE update_tier.attached (
     live_when  text
 );
 COMMENT ON TABLE update_tier.attached IS
-'The workspaces table of this database: one row, or none. Written by update_tier.attach and update_tier.detach.';
-COMMENT ON COLUMN update_tier.attached.workspaces IS 'The table.';
+'The attached table of this database: one row, or none. Written by update_tier.attach and update_tier.detach.';
+COMMENT ON COLUMN update_tier.attached.workspaces IS 'The attached table.';
 COMMENT ON COLUMN update_tier.attached.live_when IS
-'Condition that a row must meet to count as a live workspace, in canonical form; NULL: every row is live.';
+'The condition that a row must meet to be a live workspace, in canonical form. NULL: every row is live.';
 GRANT SELECT ON update_tier.attached TO PUBLIC;
 
 -- A table that has been dropped leaves a number, which would mean another
@@ -61,7 +61,7 @@ CREATE FUNCTION update_tier.attached_changed() RETURNS trigger
 AS 'MODULE_PATHNAME', 'update_tier_attached_changed'
 LANGUAGE C;
 COMMENT ON FUNCTION update_tier.attached_changed() IS
-'Trigger: tells every session to look again which table is attached.';
+'Trigger on update_tier.attached: every session looks up again which table is attached. Errors: 39P01 not called as a trigger.';
 REVOKE EXECUTE ON FUNCTION update_tier.attached_changed() FROM PUBLIC;
 
 CREATE TRIGGER attached_changed
@@ -72,7 +72,7 @@ CREATE FUNCTION update_tier.attached_replaced() RETURNS trigger
 AS 'MODULE_PATHNAME', 'update_tier_attached_replaced'
 LANGUAGE C;
 COMMENT ON FUNCTION update_tier.attached_replaced() IS
-'Trigger: a new row takes the place of the one there is, so that data can be restored where a table is attached already.';
+'Trigger on update_tier.attached: a new row replaces the current one, so that data can be restored while a table is attached. Errors: 39P01 not called as a trigger.';
 REVOKE EXECUTE ON FUNCTION update_tier.attached_replaced() FROM PUBLIC;
 
 CREATE TRIGGER attached_replaced
@@ -94,13 +94,13 @@ RETURNS void
 AS 'MODULE_PATHNAME', 'update_tier_attach'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100;
 COMMENT ON FUNCTION update_tier.attach(regclass, text, boolean, boolean) IS
-'Makes a table the workspaces table: column update_tier (NOT NULL, DEFAULT ''production'') and a partial index of the canaries. live_when: condition that live rows meet. create_index false: you build the index yourself. audit: a trigger that records every change of a tier in update_tier.tier_change; false: none, as it must be for a table that Citus distributes. Idempotent; changes what differs, also the condition: NULL means that every row is live, unless the attached table no longer exists: then its condition is kept. For the table''s owner; what else the owner has put on the table runs as the owner. Errors: 55000 another table is attached, 42501 not the owner of the table or of a child, 23514 values that are no tier, 42809 not an ordinary or partitioned table, 42703 no column id, 42804 wrong type of id or update_tier, 42P16 id nullable or not unique, 0A000 live_when not allowed, what depends on the column cannot follow, or Citus distributes the table and audit is true or the owner cannot read all rows of its shards, 42P07 name of the index taken, 55006 a query of the session is using the table, 55P03 an index is being built concurrently.';
+'Makes a table the workspaces table of this database. workspaces: a table with a unique column id uuid NOT NULL. The table gets a column update_tier (NOT NULL, DEFAULT ''production''; an existing one is converted, and its NULLs become production), a partial index of the canaries, and a trigger that records every change of a tier in update_tier.tier_change. live_when: the condition that live workspaces meet; NULL: every row is live. create_index: false if you build the index yourself. audit: false for no trigger, as it must be for a table that Citus distributes. Idempotent: changes only what differs, live_when included. If the table that was attached before no longer exists, live_when NULL keeps its condition. Locks: readers and writers wait until the transaction ends if the column is added or changed, an index is dropped (as with another live_when), or the trigger is dropped; otherwise writers wait if the index is built or the trigger is created. A new column and its index take a moment. Checking values, setting NULLs, and building the index for an existing column each read the table; converting an enum rewrites it. A call that finds nothing to change makes no other session wait. For the table''s owner; other code that the owner has put on the table runs as the owner. Errors: 55000 another table is attached, or rows from before Citus distributed the table are still on disk, 42501 not the owner of the table, or a child has another owner, 23514 the column contains invalid tiers, 42809 not an ordinary or partitioned table, 42P01 the table was dropped, 42703 no column id, 42804 wrong type of id or update_tier, 42P16 id can be NULL or is not unique, 42601 live_when is not one condition, 0A000 live_when is not allowed, an index or CHECK prevents the conversion of the column, or Citus distributes the table and audit is true or the owner cannot read all rows of its shards, 42P07 the name of the index is taken, 55006 a query of the session is using the table, 55P03 an index is being built concurrently, 22004 workspaces, create_index or audit NULL.';
 
 CREATE FUNCTION update_tier.detach() RETURNS void
 AS 'MODULE_PATHNAME', 'update_tier_detach'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100;
 COMMENT ON FUNCTION update_tier.detach() IS
-'Turns the attached table back to plain SQL (text column with CHECK, NOT NULL, default and index), every value kept, so that DROP EXTENSION needs no CASCADE. NOTICE when nothing is attached. For the table''s owner. Errors: 42501 not the owner.';
+'Turns the attached table back to plain SQL (text column with CHECK, NOT NULL, default and index), every tier kept, so that DROP EXTENSION needs no CASCADE. Rollouts are kept, too. Readers and writers of the table wait until the transaction ends; the call reads the table twice. NOTICE when no table is attached. For the table''s owner; if the table no longer exists, for the owner of the extension. Errors: 42501 not the owner.';
 
 
 --
@@ -111,21 +111,21 @@ CREATE FUNCTION update_tier.list_support(internal) RETURNS internal
 AS 'MODULE_PATHNAME', 'update_tier_list_support'
 LANGUAGE C STRICT;
 COMMENT ON FUNCTION update_tier.list_support(internal) IS
-'Planner support: row estimates of the functions that list workspaces.';
+'Planner support: estimates how many rows the functions return that list workspaces.';
 
 CREATE FUNCTION @extschema@.canary_workspaces() RETURNS SETOF uuid
 AS 'MODULE_PATHNAME', 'update_tier_canary_workspaces'
 LANGUAGE C STABLE PARALLEL SAFE COST 100
 SUPPORT update_tier.list_support;
 COMMENT ON FUNCTION @extschema@.canary_workspaces() IS
-'The live workspaces of tier canary, ordered by id. Errors: 55000 no table attached.';
+'The ids of the live workspaces of tier canary, ordered by id. Reads the table with the caller''s rights. Errors: 55000 no table is attached, or the attached table has changed.';
 
 CREATE FUNCTION @extschema@.production_workspaces() RETURNS SETOF uuid
 AS 'MODULE_PATHNAME', 'update_tier_production_workspaces'
 LANGUAGE C STABLE PARALLEL SAFE COST 100
 SUPPORT update_tier.list_support;
 COMMENT ON FUNCTION @extschema@.production_workspaces() IS
-'The live workspaces of tier production, ordered by id. Errors: 55000 no table attached.';
+'The ids of the live workspaces of tier production, ordered by id. Reads the table with the caller''s rights. Errors: 55000 no table is attached, or the attached table has changed.';
 
 CREATE FUNCTION @extschema@.workspaces_in_tier(
     tier     text,
@@ -136,13 +136,13 @@ AS 'MODULE_PATHNAME', 'update_tier_workspaces_in_tier'
 LANGUAGE C STABLE PARALLEL SAFE COST 100
 SUPPORT update_tier.list_support;
 COMMENT ON FUNCTION @extschema@.workspaces_in_tier(text, uuid, bigint) IS
-'The live workspaces of a tier, ordered by id: those behind "after" (NULL: from the first), at most max_rows (NULL: all). Errors: 23514 not a tier, 22023 negative max_rows, 55000 no table attached.';
+'The ids of the live workspaces of a tier, ordered by id. after: only ids greater than this one, as for the next page; NULL: from the first. max_rows: at most this many; NULL: all. Reads the table with the caller''s rights. Errors: 23514 invalid tier, 22023 negative max_rows, 55000 no table is attached, or the attached table has changed.';
 
 CREATE FUNCTION @extschema@.workspace_tier(workspace uuid) RETURNS @extschema@.update_tier
 AS 'MODULE_PATHNAME', 'update_tier_workspace_tier'
 LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100;
 COMMENT ON FUNCTION @extschema@.workspace_tier(uuid) IS
-'The tier of a workspace, live or not; NULL for an unknown one. Errors: 55000 no table attached.';
+'The tier of a workspace, live or not. NULL for an unknown workspace and for NULL. Reads the table with the caller''s rights. Errors: 55000 no table is attached, or the attached table has changed.';
 
 CREATE FUNCTION @extschema@.set_update_tier(
     workspace uuid,
@@ -152,7 +152,7 @@ RETURNS @extschema@.update_tier
 AS 'MODULE_PATHNAME', 'update_tier_set_update_tier'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100;
 COMMENT ON FUNCTION @extschema@.set_update_tier(uuid, text, text) IS
-'Gives a workspace a tier and returns the one it had; writes nothing when nothing changes. expected: only if the present tier is this one. NOTICE when no canary is left. Errors: 23514 not a tier, 22004 workspace NULL, P0002 unknown workspace, 55000 present tier not the expected one, change suppressed, or no table attached, 42501 row not updatable by the caller.';
+'Gives a workspace a tier, and returns the tier that it had. Writes nothing if the workspace has the tier already. expected: an error unless the current tier is this one; NULL: whatever it is. Writes with the caller''s rights. NOTICE when no live canary is left. Errors: 23514 invalid tier, 22004 workspace NULL, P0002 unknown workspace, 55000 the current tier is not the expected one, a trigger or rule kept the old tier, no table is attached, or the attached table has changed, 42501 a row-level security policy lets the caller see the row but not update it.';
 
 -- Who made whom a canary, and when.  The trigger that writes it is on the
 -- attached table; executable by everybody, as the table's owner creates it, but
@@ -170,7 +170,7 @@ CREATE TABLE update_tier.tier_change (
 );
 CREATE INDEX tier_change_workspace ON update_tier.tier_change (workspace, id);
 COMMENT ON TABLE update_tier.tier_change IS
-'Every change of a workspace''s tier, appended to only: when, who (actor is the role), from what to what, and by which statement.';
+'Every change of a workspace''s tier: when (at), by which role (actor), from which tier to which, and by which statement (path). Inserted and deleted workspaces are not recorded. Rows are only added.';
 ALTER SEQUENCE update_tier.tier_change_id OWNED BY update_tier.tier_change.id;
 SELECT pg_catalog.pg_extension_config_dump('update_tier.tier_change', '');
 SELECT pg_catalog.pg_extension_config_dump('update_tier.tier_change_id', '');
@@ -181,13 +181,13 @@ CREATE FUNCTION update_tier.tier_changes(old_row record, new_row record) RETURNS
 AS 'MODULE_PATHNAME', 'update_tier_tier_changes'
 LANGUAGE C STABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION update_tier.tier_changes(record, record) IS
-'Whether two rows of a table differ in their column update_tier. False for rows that have none.';
+'The condition of the trigger on the attached table: whether the column update_tier differs between old_row and new_row. False for rows that do not have the column.';
 
 CREATE FUNCTION update_tier.record_tier() RETURNS trigger
 AS 'MODULE_PATHNAME', 'update_tier_record_tier'
 LANGUAGE C;
 COMMENT ON FUNCTION update_tier.record_tier() IS
-'Trigger on the attached table: appends to update_tier.tier_change.';
+'Trigger on the attached table: adds a row to update_tier.tier_change. On another table it does nothing. Errors: 39P01 not called as a row trigger for UPDATE.';
 
 
 CREATE FUNCTION update_tier.counts(OUT tier @extschema@.update_tier, OUT workspaces bigint)
@@ -195,7 +195,7 @@ RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'update_tier_counts'
 LANGUAGE C STABLE PARALLEL SAFE COST 100 ROWS 2;
 COMMENT ON FUNCTION update_tier.counts() IS
-'How many live workspaces each tier has: a row for each tier, in rollout order. Errors: 55000 no table attached.';
+'How many live workspaces each tier has: one row for each tier, in rollout order, also for a tier without workspaces. Reads the table with the caller''s rights. Errors: 55000 no table is attached, or the attached table has changed.';
 
 
 --
@@ -211,19 +211,19 @@ COMMENT ON FUNCTION update_tier.counts() IS
 
 CREATE DOMAIN update_tier.label AS text COLLATE "C"
     CONSTRAINT one_to_1024_bytes CHECK (octet_length(VALUE) BETWEEN 1 AND 1024);
-COMMENT ON DOMAIN update_tier.label IS 'The name of a package or of a version.';
+COMMENT ON DOMAIN update_tier.label IS 'The name of a package or of a version: 1 to 1024 bytes.';
 
 CREATE DOMAIN update_tier.tally AS integer CONSTRAINT not_negative CHECK (VALUE >= 0);
-COMMENT ON DOMAIN update_tier.tally IS 'A number of workspaces, leases or attempts.';
+COMMENT ON DOMAIN update_tier.tally IS 'A number of workspaces, leases or attempts: at least 0.';
 
 CREATE DOMAIN update_tier.limit AS integer CONSTRAINT positive CHECK (VALUE > 0);
 COMMENT ON DOMAIN update_tier.limit IS 'A number that must be at least 1.';
 
 CREATE DOMAIN update_tier.percent AS integer CONSTRAINT zero_to_100 CHECK (VALUE BETWEEN 0 AND 100);
-COMMENT ON DOMAIN update_tier.percent IS 'A percentage.';
+COMMENT ON DOMAIN update_tier.percent IS 'A percentage: 0 to 100.';
 
 CREATE DOMAIN update_tier.span AS interval CONSTRAINT not_negative CHECK (VALUE >= '0');
-COMMENT ON DOMAIN update_tier.span IS 'A length of time, which may be 0.';
+COMMENT ON DOMAIN update_tier.span IS 'A length of time: at least 0.';
 
 CREATE DOMAIN update_tier.duration AS interval CONSTRAINT positive CHECK (VALUE > '0');
 COMMENT ON DOMAIN update_tier.duration IS 'A length of time that must be greater than 0.';
@@ -235,11 +235,11 @@ COMMENT ON DOMAIN update_tier.phase IS 'The phase of a rollout.';
 
 CREATE DOMAIN update_tier.state AS text
     CONSTRAINT known_state CHECK (VALUE IN ('claimed', 'succeeded', 'skipped', 'error', 'failed', 'expired'));
-COMMENT ON DOMAIN update_tier.state IS 'The state of an attempt: claimed, then its outcome, or expired without a report.';
+COMMENT ON DOMAIN update_tier.state IS 'The state of an attempt: claimed, then the outcome that was reported, or expired if the lease ended without a report.';
 
 CREATE DOMAIN update_tier.evidence AS text
     CONSTRAINT known_evidence CHECK (VALUE IN ('succeeded', 'failed'));
-COMMENT ON DOMAIN update_tier.evidence IS 'What a workspace says about a version. NULL: nothing.';
+COMMENT ON DOMAIN update_tier.evidence IS 'What a workspace says about a version: succeeded or failed. NULL: nothing.';
 
 CREATE SEQUENCE update_tier.package_id;
 CREATE SEQUENCE update_tier.rollout_id;
@@ -275,19 +275,19 @@ CREATE TABLE update_tier.package (
     swept_at            timestamptz
 ) WITH (fillfactor = 10);
 COMMENT ON TABLE update_tier.package IS
-'One row for each package: its settings, its freeze, and what all its versions share. Package ''*'': the settings and the freeze of all packages. Written by the functions of update_tier.';
+'One row for each package: its settings, its freeze, and the values that all its versions share. Package ''*'': the settings and the freeze of all packages. Written by the functions of update_tier.';
 COMMENT ON COLUMN update_tier.package.soak IS
-'The columns from soak to require_canary are settings. Rollouts copy them when they start. NULL: the setting of package ''*''; for ''*'' itself, the default.';
-COMMENT ON COLUMN update_tier.package.frozen_until IS 'Until then every gate of the package is closed.';
+'The columns from soak to require_canary are settings. A rollout copies them when it starts. NULL: the setting of package ''*''; for ''*'' itself, the default.';
+COMMENT ON COLUMN update_tier.package.frozen_until IS 'Every gate of the package is closed until this moment. infinity: until update_tier.thaw. -infinity: not frozen.';
 COMMENT ON COLUMN update_tier.package.stamp IS 'The latest moment at which something happened to the package. It never decreases.';
 COMMENT ON COLUMN update_tier.package.in_flight IS 'Leases that are neither reported nor known to have expired, all versions together; also those whose reports are in update_tier.uncounted.';
 COMMENT ON COLUMN update_tier.package.first_expiry IS 'No lease of the package expires before this moment.';
 COMMENT ON COLUMN update_tier.package.canary_position IS
-'This and the columns after it are where the search of update_tier.claim_batch without a version goes on.';
+'In this column and in those after it, update_tier.claim_batch without a version keeps where its search continues.';
 COMMENT ON COLUMN update_tier.package.quiet_from IS
-'The search has found no workspace that was due since it was here. NULL: it has found one, or is at the first workspace.';
+'Since the search was at this workspace, it has found no workspace that was due. NULL: it has found one, or it is at the first workspace.';
 COMMENT ON COLUMN update_tier.package.swept_at IS
-'When a search last went through the whole fleet without finding a workspace that was due.';
+'When a search last looked through the whole fleet and found no workspace that was due.';
 
 CREATE TABLE update_tier.rollout (
     id                      bigint NOT NULL PRIMARY KEY DEFAULT pg_catalog.nextval('update_tier.rollout_id'),
@@ -339,15 +339,15 @@ CREATE INDEX rollout_promoted ON update_tier.rollout (package, ordinal)
 CREATE INDEX rollout_ended ON update_tier.rollout (package, ordinal)
     WHERE phase IN ('aborted', 'superseded');
 COMMENT ON TABLE update_tier.rollout IS
-'One row for each version of a package. Read it through update_tier.status: phase is the stored one, which the clock and newer versions can have changed since.';
-COMMENT ON COLUMN update_tier.rollout.ordinal IS 'The newest version of a package has the highest. update_tier.retry gives a version a new one.';
+'One row for each version of a package. Read update_tier.status instead: the column phase is the phase that was stored last, and time and newer versions can have changed the phase since then.';
+COMMENT ON COLUMN update_tier.rollout.ordinal IS 'The newest version of a package has the highest ordinal. update_tier.retry gives a version a new ordinal.';
 COMMENT ON COLUMN update_tier.rollout.run IS 'How often the version was started: by update_tier.start, and by each update_tier.retry.';
 COMMENT ON COLUMN update_tier.rollout.resumed IS 'How often the version was resumed in this run.';
 COMMENT ON COLUMN update_tier.rollout.soaks_from IS 'When the soak began. infinity: it has not begun.';
-COMMENT ON COLUMN update_tier.rollout.canary_succeeded IS 'Canaries that succeeded in this run, and whose latest attempt is of this version.';
-COMMENT ON COLUMN update_tier.rollout.canary_failed IS 'Canaries that failed in this run, also if they have another version now.';
-COMMENT ON COLUMN update_tier.rollout.canary_acknowledged IS 'Of the failed: by update_tier.resume.';
-COMMENT ON COLUMN update_tier.rollout.canary_moved_on IS 'Successes of canaries that have another version now. They count as outcomes for max_failure_percent.';
+COMMENT ON COLUMN update_tier.rollout.canary_succeeded IS 'The number of canaries that succeeded in this run, and whose latest attempt is of this version.';
+COMMENT ON COLUMN update_tier.rollout.canary_failed IS 'The number of canaries that failed in this run, also if they have another version now.';
+COMMENT ON COLUMN update_tier.rollout.canary_acknowledged IS 'How many of canary_failed update_tier.resume has acknowledged.';
+COMMENT ON COLUMN update_tier.rollout.canary_moved_on IS 'The number of canaries that succeeded in this run and have another version now. They count as outcomes for max_failure_percent.';
 COMMENT ON COLUMN update_tier.rollout.progress_at IS 'When a canary succeeded last, in this run.';
 
 -- "package_id" and "rollout" are no foreign keys: a restore in parallel jobs fills
@@ -384,17 +384,17 @@ CREATE INDEX installation_runs ON update_tier.installation (runs, workspace);
 CREATE INDEX installation_runs_version ON update_tier.installation (package_id, runs_version)
     WHERE runs_version IS NOT NULL;
 COMMENT ON TABLE update_tier.installation IS
-'One row for each package and workspace: the latest attempt, and the version that the workspace runs. Read it through update_tier.installed.';
+'One row for each package and workspace: the latest attempt, and the version that the workspace runs. Read update_tier.installed instead.';
 COMMENT ON COLUMN update_tier.installation.rollout IS
-'The rollout of the latest attempt, or that the workspace was observed to run. NULL: none that is known.';
+'The rollout of the latest attempt, or the rollout that the workspace was observed to run. NULL: the workspace was observed to run a version that was not started.';
 COMMENT ON COLUMN update_tier.installation.run IS 'The run of the rollout that the attempt belongs to.';
 COMMENT ON COLUMN update_tier.installation.ordinal IS 'The ordinal of the rollout when it was handed out.';
-COMMENT ON COLUMN update_tier.installation.attempt IS 'The number of the attempt in this run. 0: observed without one.';
+COMMENT ON COLUMN update_tier.installation.attempt IS 'The number of the attempt in this run. 0: the version was observed without an attempt.';
 COMMENT ON COLUMN update_tier.installation.tier IS 'The tier that the workspace had when it was claimed.';
 COMMENT ON COLUMN update_tier.installation.retry_at IS 'The workspace is not due before this moment.';
-COMMENT ON COLUMN update_tier.installation.runs IS 'The rollout of the version that the workspace runs. NULL: runs_version, or unknown.';
-COMMENT ON COLUMN update_tier.installation.runs_well IS 'It was not reported, or observed, to be bad.';
-COMMENT ON COLUMN update_tier.installation.runs_version IS 'The version that the workspace runs, where nobody has started that version.';
+COMMENT ON COLUMN update_tier.installation.runs IS 'The rollout of the version that the workspace runs. NULL: see runs_version.';
+COMMENT ON COLUMN update_tier.installation.runs_well IS 'False: the version that the workspace runs was reported or observed to be bad.';
+COMMENT ON COLUMN update_tier.installation.runs_version IS 'The version that the workspace runs, if that version was not started. NULL: see runs; if that is NULL as well, the version is unknown.';
 
 -- Reports do not take turns: one that can change no decision writes its own
 -- installation and a row here, and the next transaction that locks the package
@@ -411,7 +411,7 @@ CREATE INDEX uncounted_package ON update_tier.uncounted (package_id);
 -- Without a key: where it is published, rows could not be deleted otherwise.
 ALTER TABLE update_tier.uncounted REPLICA IDENTITY FULL;
 COMMENT ON TABLE update_tier.uncounted IS
-'One row for each report that is not counted yet in update_tier.rollout and update_tier.package. Gates and views count them, too.';
+'One row for each report that is not counted yet in update_tier.rollout and update_tier.package. Gates and views count it, too. The next transaction that locks the package counts it there, and deletes the row.';
 
 -- What must hold between the columns of a row.  The executor reads the stored
 -- form of a table's CHECKs for every statement that writes to it, which took
@@ -420,14 +420,14 @@ CREATE FUNCTION update_tier.is_consistent(rollout update_tier.rollout) RETURNS b
 AS 'MODULE_PATHNAME', 'update_tier_rollout_is_consistent'
 LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION update_tier.is_consistent(update_tier.rollout) IS
-'Whether the columns of a rollout agree: no more failures acknowledged than there are, no more than its policy tolerates while it is open, no soak without a beginning, no promotion without a date. The CHECK of the table.';
+'The CHECK of the table update_tier.rollout: whether the columns of a row agree. Not more failures are acknowledged than were counted; an open rollout has not more failures than its policy tolerates; a rollout that soaks has a beginning of its soak; a promoted rollout has a moment of its promotion.';
 ALTER TABLE update_tier.rollout ADD CONSTRAINT consistent CHECK (update_tier.is_consistent(rollout));
 
 CREATE FUNCTION update_tier.is_consistent(installation update_tier.installation) RETURNS boolean
 AS 'MODULE_PATHNAME', 'update_tier_installation_is_consistent'
 LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION update_tier.is_consistent(update_tier.installation) IS
-'Whether the columns of an installation agree: tiers are tiers, evidence has a tier and a rollout, a claimed attempt has a token. The CHECK of the table.';
+'The CHECK of the table update_tier.installation: whether the columns of a row agree. Tiers are valid; evidence has a tier and a rollout; a claimed attempt has a token. Errors: 23514 invalid tier.';
 ALTER TABLE update_tier.installation ADD CONSTRAINT consistent CHECK (update_tier.is_consistent(installation));
 
 CREATE TABLE update_tier.event (
@@ -444,7 +444,7 @@ CREATE TABLE update_tier.event (
 CREATE INDEX event_token ON update_tier.event (token) WHERE token IS NOT NULL;
 CREATE INDEX event_at ON update_tier.event (at);
 COMMENT ON TABLE update_tier.event IS
-'What happened to rollouts and installations: when, by which role (actor), what, and why. Rows are only added, and deleted by update_tier.prune.';
+'What happened to packages, rollouts and installations: when (at), by which role (actor), what (kind), and why (detail). Rows are only added, and deleted by update_tier.prune.';
 
 ALTER SEQUENCE update_tier.package_id OWNED BY update_tier.package.id;
 ALTER SEQUENCE update_tier.rollout_id OWNED BY update_tier.rollout.id;
@@ -489,13 +489,13 @@ RETURNS void
 AS 'MODULE_PATHNAME', 'update_tier_set_policy'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100;
 COMMENT ON FUNCTION update_tier.set_policy IS
-'Changes settings of a package; package ''*'': of all packages that have no value of their own. NULL leaves a setting as it is. Rollouts copy the settings when they start; apply_to_running true also changes those of the package that have not ended. A day of an interval is 24 hours, a month 30 days. Errors: 22023 value out of range, 22004 package or apply_to_running NULL.';
+'Changes the settings of a package. package: its name; ''*'': for all packages that do not have the setting themselves. A setting that is NULL or left out stays as it is. soak, ramp and retry_delay are at least 0, lease is greater than 0; a day is 24 hours, a month 30 days. min_successes, max_in_flight and max_attempts are at least 1, max_failures is at least 0, max_failure_percent is 0 to 100. A rollout copies the settings when it starts; apply_to_running true also changes the rollouts that have not ended. Errors: 22023 value out of range, or invalid package, 22004 package or apply_to_running NULL.';
 
 CREATE FUNCTION update_tier.reset_policy(package text, VARIADIC settings text[]) RETURNS void
 AS 'MODULE_PATHNAME', 'update_tier_reset_policy'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100;
 COMMENT ON FUNCTION update_tier.reset_policy IS
-'Takes settings of a package back to those of package ''*'', and settings of ''*'' back to the defaults. Changes no rollout. Errors: 22023 unknown setting, 22004 NULL.';
+'Takes settings of a package, given by name, back to those of package ''*'', and settings of ''*'' back to the defaults. Changes no rollout. Errors: 22023 unknown setting, or invalid package, 22004 NULL.';
 
 CREATE FUNCTION update_tier.freeze(
     package text        DEFAULT '*',
@@ -505,55 +505,55 @@ RETURNS void
 AS 'MODULE_PATHNAME', 'update_tier_freeze'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100;
 COMMENT ON FUNCTION update_tier.freeze IS
-'Closes every gate of a package, or of all packages (''*''), until a moment or until update_tier.thaw. Phases, clocks, leases and reports go on. Replaces an earlier freeze of the same package. Errors: 22023 moment in the past, or reason longer than 1024 bytes, 22004 package or until NULL.';
+'Closes every gate of a package, or of all packages (''*''). until: the moment at which the freeze ends; infinity: when update_tier.thaw is called. reason: update_tier.explain and update_tier.status show it. Phases, clocks, leases and reports go on. Replaces an earlier freeze of the same package. Errors: 22023 until is not in the future, reason longer than 1024 bytes, or invalid package, 22004 package or until NULL.';
 
 CREATE FUNCTION update_tier.thaw(package text DEFAULT '*') RETURNS void
 AS 'MODULE_PATHNAME', 'update_tier_thaw'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100;
 COMMENT ON FUNCTION update_tier.thaw IS
-'Ends the freeze of a package, or the freeze of all packages (''*''). NOTICE when something stays frozen. Errors: 22004 NULL.';
+'Ends the freeze of a package, or the freeze of all packages (''*''). NOTICE when another freeze goes on. Errors: 22023 invalid package, 22004 NULL.';
 
 CREATE FUNCTION update_tier.start(package text, version text) RETURNS text
 AS 'MODULE_PATHNAME', 'update_tier_start'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100;
 COMMENT ON FUNCTION update_tier.start IS
-'Registers a version of a package and returns its phase. A version that is known already is left as it is. Errors: 22023 empty or longer than 1024 bytes, or package ''*'', 22004 NULL.';
+'Registers a version of a package, and returns its phase. A version that is known already is left as it is. Errors: 22023 invalid package or version, 22004 NULL.';
 
 CREATE FUNCTION update_tier.is_open(package text, version text, tier text) RETURNS boolean
 AS 'MODULE_PATHNAME', 'update_tier_is_open'
 LANGUAGE C STABLE PARALLEL SAFE COST 100;
 COMMENT ON FUNCTION update_tier.is_open IS
-'Whether a version is open to all workspaces of a tier now. False for a version that nobody started, and for NULL. Errors: 23514 not a tier.';
+'Whether a version is open to all workspaces of a tier now. False during a freeze, for a version that was not started, and for package or version NULL. Errors: 23514 invalid tier, or NULL.';
 
 CREATE FUNCTION update_tier.allows(package text, version text, workspace uuid) RETURNS boolean
 AS 'MODULE_PATHNAME', 'update_tier_allows'
 LANGUAGE C STABLE PARALLEL SAFE COST 100;
 COMMENT ON FUNCTION update_tier.allows IS
-'Whether a workspace is due for a version now. False for NULL, for an unknown workspace, and for a version that nobody started. Errors: 55000 no table attached.';
+'Whether a workspace is due for a version now, the budget apart. False for NULL, for an unknown workspace, and for a version that was not started. Errors: 55000 no table is attached, or the attached table has changed.';
 
 CREATE FUNCTION update_tier.explain(package text, version text, workspace uuid) RETURNS text
 AS 'MODULE_PATHNAME', 'update_tier_explain'
 LANGUAGE C STABLE PARALLEL SAFE COST 100;
 COMMENT ON FUNCTION update_tier.explain IS
-'One line that explains the result of update_tier.allows, and whether a claim would be granted. Errors: 55000 no table attached.';
+'One line that explains the result of update_tier.allows, and whether a claim would be granted. Errors: 55000 no table is attached, or the attached table has changed.';
 
 CREATE FUNCTION update_tier.wanted_version(package text, workspace uuid) RETURNS text
 AS 'MODULE_PATHNAME', 'update_tier_wanted_version'
 LANGUAGE C STABLE PARALLEL SAFE COST 100;
 COMMENT ON FUNCTION update_tier.wanted_version IS
-'The version that a workspace should run now. NULL: none, or an unknown workspace. Errors: 55000 no table attached.';
+'The version that a workspace should run now. During a freeze, the version that it runs. NULL: no version, or the workspace is unknown or not live. Errors: 55000 no table is attached, or the attached table has changed.';
 
 CREATE FUNCTION update_tier.promoted_version(package text) RETURNS text
 AS 'MODULE_PATHNAME', 'update_tier_promoted_version'
 LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100;
 COMMENT ON FUNCTION update_tier.promoted_version IS
-'The version that production, and every new workspace, should have: the newest that was promoted and is neither halted nor aborted. NULL: none.';
+'The version that production, and every new workspace, should have: the newest version that was promoted and is neither halted nor aborted. NULL: no version.';
 
 CREATE FUNCTION update_tier.claim(package text, version text, workspace uuid) RETURNS bigint
 AS 'MODULE_PATHNAME', 'update_tier_claim'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100;
 COMMENT ON FUNCTION update_tier.claim IS
-'Leases a workspace for one attempt at a version. Returns a token for update_tier.report, or NULL where update_tier.allows is false or the budget is spent. Errors: P0002 a version that nobody started, 22023 empty or too long, 22004 package or version NULL, 55000 no table attached.';
+'Leases a workspace for one attempt at a version. Returns a token for update_tier.report, or NULL if update_tier.allows is false or the budget is spent. Errors: P0002 the version was not started, 22023 invalid package or version, 22004 package or version NULL, 55000 no table is attached, or the attached table has changed.';
 
 CREATE FUNCTION update_tier.claim_batch(
     package        text,
@@ -569,13 +569,13 @@ RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'update_tier_claim_batch'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100 ROWS 25;
 COMMENT ON FUNCTION update_tier.claim_batch IS
-'Leases the next workspaces that are due: canaries first, then those that go back to an older version, then production. version NULL: each workspace with the version that it should have. candidates: only these workspaces, in this order. No row means that no workspace is due, in fleets of up to 100,000; in larger ones see update_tier.status.swept_at. Errors: P0002 a version that nobody started, 22023 negative max_claims, a candidate given twice, empty or too long, 22004 NULL, 55000 no table attached.';
+'Leases the next workspaces that are due, at most max_claims: canaries first, then those that go back to an older version, then production. version NULL: each workspace with the version that it should have. candidates: only these workspaces, in this order. Returns one row for each claim; attempt is its number in this run of the version, token is for update_tier.report. No row means that no workspace is due or the budget is spent, in fleets of up to 100,000 workspaces; in larger ones see update_tier.status.swept_at. Errors: P0002 the version was not started, 22023 negative max_claims, a candidate given twice, invalid package or version, 22004 package, max_claims or a candidate NULL, 55000 no table is attached, or the attached table has changed.';
 
 CREATE FUNCTION update_tier.force(package text, version text, workspace uuid, reason text) RETURNS bigint
 AS 'MODULE_PATHNAME', 'update_tier_force'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100;
 COMMENT ON FUNCTION update_tier.force IS
-'Leases one live workspace for an attempt at a version, whatever the gates, a freeze and the budget say. Returns the token; its report counts as any other. Errors: P0002 a version that nobody started, or a workspace that is unknown or not live, 55000 the workspace holds a live lease, or no table attached, 22023 reason empty or longer than 1024 bytes, 22004 NULL.';
+'Leases one live workspace for an attempt at a version, whatever the gates, a freeze and the budget say. Returns the token; its report counts as any other. reason: kept in update_tier.event. Errors: P0002 the version was not started, or the workspace is unknown or not live, 55000 the workspace holds a live lease, no table is attached, or the attached table has changed, 22023 reason empty or longer than 1024 bytes, invalid package or version, 22004 NULL.';
 
 CREATE FUNCTION update_tier.report(
     token             bigint,
@@ -586,13 +586,13 @@ RETURNS text
 AS 'MODULE_PATHNAME', 'update_tier_report'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100;
 COMMENT ON FUNCTION update_tier.report IS
-'Reports the outcome of an attempt: succeeded, failed (applied, and bad), error (unknown) or skipped (nothing was applied). An installed_version other than the rollout''s makes it an error. Returns the phase. The same report again changes nothing. A report for an attempt that was replaced is recorded with a WARNING and not counted. Errors: P0002 unknown token, 22023 unknown outcome, 22004 NULL, 55000 better than reported before.';
+'Reports the outcome of the attempt that a token names: succeeded (applied and running), failed (applied and bad), error (unknown) or skipped (nothing was applied). With an installed_version other than the rollout''s, succeeded and failed become error. detail: cut after 1024 bytes. Returns the phase of the rollout; NULL if it was deleted. The same report again changes nothing. A report for an attempt that was replaced is recorded with a WARNING and not counted. Errors: P0002 unknown token, 22023 unknown outcome, 22004 token or outcome NULL, 55000 the outcome is not worse than the one that was reported before.';
 
 CREATE FUNCTION update_tier.extend(token bigint, by interval DEFAULT NULL) RETURNS timestamptz
 AS 'MODULE_PATHNAME', 'update_tier_extend'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100;
 COMMENT ON FUNCTION update_tier.extend IS
-'Puts off the end of a live lease and returns its new end. by NULL: to one lease from now. Never brings it forward. Errors: P0002 unknown token, 55000 the lease has ended, 22023 by not positive, 22004 token NULL.';
+'Extends a live lease by an interval, and returns its new end. by NULL: to one lease from now. Never brings the end forward. Errors: P0002 unknown token, 55000 the lease has ended, 22023 by is not greater than 0, 22004 token NULL.';
 
 CREATE FUNCTION update_tier.observe(
     package   text,
@@ -604,43 +604,43 @@ RETURNS text
 AS 'MODULE_PATHNAME', 'update_tier_observe'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100;
 COMMENT ON FUNCTION update_tier.observe IS
-'A report without a claim: a workspace was seen to run a version, well (succeeded) or not (failed). Ends a live lease of that version. Evidence, if the version was started. Returns the phase; NULL for a version that nobody started. Errors: P0002 unknown workspace, 22023 unknown outcome, empty or too long, 22004 NULL, 55000 no table attached.';
+'A report without a claim: a workspace was seen to run a version, well (succeeded) or not (failed). Ends a live lease of that version. Evidence, if the version was started. Returns the phase; NULL for a version that was not started. Errors: P0002 unknown workspace, 22023 unknown outcome, invalid package or version, 22004 package, version, workspace or outcome NULL, 55000 no table is attached, or the attached table has changed.';
 
 CREATE FUNCTION update_tier.forget(package text, workspace uuid, reason text) RETURNS boolean
 AS 'MODULE_PATHNAME', 'update_tier_forget'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100;
 COMMENT ON FUNCTION update_tier.forget IS
-'Drops an installation, for a workspace that was restored from a backup or replaced: it is due from the beginning. False: there was none. Errors: 55000 the workspace holds a live lease, 22023 reason empty or longer than 1024 bytes, 22004 NULL.';
+'Drops the installation of a workspace that was restored from a backup or replaced: it is due from the beginning. reason: kept in update_tier.event. False: the workspace had no installation of the package. Failures stay counted. Errors: 55000 the workspace holds a live lease, 22023 reason empty or longer than 1024 bytes, invalid package, 22004 NULL.';
 
 CREATE FUNCTION update_tier.promote(package text, version text, reason text DEFAULT NULL) RETURNS text
 AS 'MODULE_PATHNAME', 'update_tier_promote'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100;
 COMMENT ON FUNCTION update_tier.promote IS
-'Ends a soak, or a ramp: the version is open to all of production. From phase canary or queued it skips the canaries and needs a reason. Returns the phase. Errors: P0002 unknown version, 22023 no reason, or reason longer than 1024 bytes, 55000 the phase does not permit it.';
+'Ends a soak, or a ramp: the version is open to all of production. In phase canary or queued it skips the canaries, and needs a reason. Older versions in canary, soaking or queued are superseded. Changes nothing if the version is promoted and its ramp is over. Returns the phase. Errors: P0002 the version was not started, 22023 no reason in phase canary or queued, reason longer than 1024 bytes, invalid package or version, 22004 package or version NULL, 55000 the phase is halted, aborted or superseded.';
 
 CREATE FUNCTION update_tier.halt(package text, version text, reason text DEFAULT NULL) RETURNS text
 AS 'MODULE_PATHNAME', 'update_tier_halt'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100;
 COMMENT ON FUNCTION update_tier.halt IS
-'Closes a version to everybody until update_tier.resume, update_tier.retry or update_tier.abort. Returns the phase. Errors: P0002 unknown version, 22023 reason longer than 1024 bytes, 55000 the phase does not permit it.';
+'Closes a version to all workspaces until update_tier.resume, update_tier.retry or update_tier.abort. Changes nothing if the version is halted. Returns the phase. Errors: P0002 the version was not started, 22023 reason longer than 1024 bytes, or invalid package or version, 22004 package or version NULL, 55000 the phase is aborted or superseded.';
 
 CREATE FUNCTION update_tier.resume(package text, version text, reason text DEFAULT NULL) RETURNS text
 AS 'MODULE_PATHNAME', 'update_tier_resume'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100;
 COMMENT ON FUNCTION update_tier.resume IS
-'Lets a halted version go on: acknowledges the failures so far, gives the workspaces that failed their attempts back, and restarts the soak. Never promotes. Returns the phase. Errors: P0002 unknown version, 22023 reason longer than 1024 bytes, 55000 the phase does not permit it, or a newer version has taken its place.';
+'Lets a halted version go on: acknowledges the failures so far, gives the workspaces that failed their attempts back, and restarts the soak. Never promotes. Changes nothing if the version is queued, in canary, soaking or promoted. Returns the phase. Errors: P0002 the version was not started, 22023 reason longer than 1024 bytes, or invalid package or version, 22004 package or version NULL, 55000 the phase is aborted or superseded, or a newer version has taken its place.';
 
 CREATE FUNCTION update_tier.abort(package text, version text, reason text DEFAULT NULL) RETURNS text
 AS 'MODULE_PATHNAME', 'update_tier_abort'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100;
 COMMENT ON FUNCTION update_tier.abort IS
-'Ends a rollout. Every workspace that was handed the version is due for the promoted version again. Returns the phase. Errors: P0002 unknown version, 22023 reason longer than 1024 bytes.';
+'Ends a rollout. Workspaces that were handed the version are due for the promoted version again. Changes nothing if the version is aborted. Returns the phase. Errors: P0002 the version was not started, 22023 reason longer than 1024 bytes, or invalid package or version, 22004 package or version NULL.';
 
 CREATE FUNCTION update_tier.retry(package text, version text, reason text DEFAULT NULL) RETURNS text
 AS 'MODULE_PATHNAME', 'update_tier_retry'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100;
 COMMENT ON FUNCTION update_tier.retry IS
-'Starts a halted, aborted or superseded version again as the newest, in a new run with the current settings; evidence of the run before no longer counts. Returns the phase. Errors: P0002 unknown version, 22023 reason longer than 1024 bytes, 55000 the phase does not permit it.';
+'Starts a halted, aborted or superseded version again as the newest, in a new run with the current settings. Evidence of the run before no longer counts. Returns the phase. Errors: P0002 the version was not started, 22023 reason longer than 1024 bytes, or invalid package or version, 22004 package or version NULL, 55000 the phase is queued, canary, soaking or promoted.';
 
 CREATE FUNCTION update_tier.progress(
     package        text,
@@ -655,13 +655,13 @@ RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'update_tier_progress'
 LANGUAGE C STABLE PARALLEL SAFE COST 10000 ROWS 2;
 COMMENT ON FUNCTION update_tier.progress IS
-'How far a rollout is, per tier. Counts the fleet. workspaces and remaining: live workspaces by their current tier; remaining have neither succeeded, nor hold a lease, nor have spent their attempts. The others: by the tier when claimed. Errors: P0002 unknown version, 22004 NULL, 55000 no table attached.';
+'How far a rollout is: one row for each tier. Counts the fleet. workspaces: live workspaces of the tier. remaining: those of them that have not succeeded, hold no lease and have attempts left. succeeded, failed, in_flight: workspaces by the tier that they had when they were claimed. Errors: P0002 the version was not started, 22023 invalid package or version, 22004 NULL, 55000 no table is attached, or the attached table has changed.';
 
 CREATE FUNCTION update_tier.prune(older_than interval) RETURNS bigint
 AS 'MODULE_PATHNAME', 'update_tier_prune'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
 COMMENT ON FUNCTION update_tier.prune IS
-'Deletes what last changed longer ago than that: installations of workspaces that are not live, superseded rollouts that no installation refers to, and events. Keeps the promoted version of each package, the one promoted before it, and aborted and halted versions. Returns the number of rollouts. Errors: 22023 negative, 22004 NULL.';
+'Deletes what last changed longer ago than older_than: installations of workspaces that are not live, superseded rollouts to which no installation refers, and events. Keeps the promoted version of each package, the version promoted before it, and aborted and halted versions. Returns the number of rollouts that it has deleted. Errors: 22023 older_than is negative, 22004 NULL.';
 
 CREATE FUNCTION update_tier.rollouts_now(
     OUT id                   bigint,
@@ -735,7 +735,7 @@ SELECT r.package,
  ORDER BY pg_catalog.array_position(ARRAY['halted', 'soaking', 'canary', 'queued', 'promoted', 'aborted', 'superseded'], r.phase),
           r.changed_at DESC, r.package, r.ordinal DESC;
 COMMENT ON VIEW update_tier.status IS
-'One row for each rollout, those that need attention first: its phase, counts per tier, the ends of its soak and ramp, what it waits for, the reason given with the last verb, and when a search last found no workspace that was due.';
+'One row for each rollout, the rollouts that need attention first: its phase, counts for each tier, the ends of its soak and ramp, the reason why it waits (waits_for), the reason given with the last verb or of the halt, and when a search last looked through the whole fleet and found no workspace that was due (swept_at).';
 
 -- The version is that of a rollout, or of none: in two parts, so that each has an
 -- index for package and version.

@@ -99,9 +99,10 @@ fill_nulls(Oid relid, const char *table)
 {
 	if (run_sql("SELECT true FROM %s WHERE " TIER_COLUMN " IS NULL LIMIT %d", table, MANY_NULLS) == MANY_NULLS)
 		ereport(NOTICE,
-				(errmsg("setting %d or more rows of \"%s\" from NULL to \"%s\", while nobody else can use the table",
+				(errmsg("setting %d or more rows of \"%s\" from NULL to \"%s\"",
 						MANY_NULLS, get_rel_name(relid), tier_names[DEFAULT_TIER]),
-				 errhint("To keep the table in use, cancel, and set them in batches first; see \"A large table\" in doc/operations.md.")));
+				 errdetail("Readers and writers of the table wait until this transaction ends."),
+				 errhint("If they must not wait, cancel the call and set the NULLs in batches first; see \"A large table\" in doc/operations.md.")));
 	run_sql("UPDATE %s SET " TIER_COLUMN " = '%s' WHERE " TIER_COLUMN " IS NULL",
 			table, tier_names[DEFAULT_TIER]);
 }
@@ -126,8 +127,8 @@ check_no_former_rows(Oid relid, const char *table)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("cannot attach \"%s\": its rows from before it was distributed are still on disk",
 						RelationGetRelationName(rel)),
-				 errdetail("Column \"" TIER_COLUMN "\" can be null, and they would be checked for nulls."),
-				 errhint("Remove them with SELECT truncate_local_data_after_distributing_table(%s), and attach again.",
+				 errdetail("Column \"" TIER_COLUMN "\" can be null. To make it NOT NULL, the server would check these rows, too."),
+				 errhint("Remove them with SELECT truncate_local_data_after_distributing_table(%s), and attach the table again.",
 						 quote_literal_cstr(table))));
 	table_close(rel, NoLock);
 }

@@ -81,8 +81,8 @@ check_distribution(Oid relid, bool audit)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("cannot attach \"%s\" with audit: Citus distributes the table", get_rel_name(relid)),
-				 errdetail("A trigger would run on its shards, and record nothing."),
-				 errhint("Attach it with audit => false. What set_update_tier() changes is recorded all the same.")));
+				 errdetail("The trigger that records changes would run on the shards of the table, and record nothing."),
+				 errhint("Pass audit => false. Changes by set_update_tier() are recorded without the trigger.")));
 	(void) owner_can_read_shards(relid, false);
 }
 
@@ -110,11 +110,11 @@ check_no_other_table(Oid relid, const AttachedRow *old)
 		table_of_shard(old->relid) != relid)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("cannot attach \"%s\": another workspaces table is attached",
+				 errmsg("cannot attach \"%s\": another table is attached",
 						get_rel_name(relid)),
-				 errdetail("Table %s is attached, and a database has one workspaces table.",
+				 errdetail("Table %s is attached, and a database has one attached table at most.",
 						   qualified_name(old->relid)),
-				 errhint("Detach that one first with update_tier.detach().")));
+				 errhint("Detach that table first with SELECT update_tier.detach().")));
 }
 
 /*
@@ -150,8 +150,8 @@ check_no_build(Oid relid)
 		ereport(ERROR,
 				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
 				 errmsg("cannot attach \"%s\" while an index of it is built concurrently", get_rel_name(relid)),
-				 errdetail("The build waits for transactions such as this one, which would have to wait for the build."),
-				 errhint("Attach again once the build has ended. Nothing has been changed.")));
+				 errdetail("This transaction and the build would wait for each other."),
+				 errhint("Attach the table again after the build has ended.")));
 }
 
 /* The list without indexes that are not valid: another session is building them. */
@@ -171,7 +171,7 @@ without_invalid(List *indexes)
 static void
 kept_condition_context(void *arg)
 {
-	errcontext("live_when of the attached table that no longer exists, which is kept until update_tier.detach() or another live_when");
+	errcontext("condition kept from the attached table, which no longer exists; pass another live_when, or call update_tier.detach() first");
 }
 
 /*
@@ -238,7 +238,8 @@ look_at_table(Oid relid, const char *live_when_text)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_IN_USE),
 				 errmsg("cannot attach \"%s\" because it is being used by active queries in this session",
-						RelationGetRelationName(rel))));
+						RelationGetRelationName(rel)),
+				 errhint("Call update_tier.attach in a statement of its own.")));
 	relation_close(rel, NoLock);
 	become_again(caller);
 	found.has_trigger = has_tier_change_trigger(relid);
@@ -366,14 +367,14 @@ attach_table(Oid relid, const char *live_when_text, bool create_index, bool audi
 		attached_write(relid, found.live_when);
 	if (found.condition_is_kept)
 		ereport(NOTICE,
-				(errmsg("the condition on live workspaces is kept: %s", found.live_when),
-				 errdetail("The table that was attached before no longer exists."),
-				 errhint("To forget the condition, call update_tier.detach() before update_tier.attach().")));
+				(errmsg("condition \"live_when\" is kept: %s", found.live_when),
+				 errdetail("It is the condition of the table that was attached before and no longer exists."),
+				 errhint("To forget the condition, call update_tier.attach again without live_when.")));
 	if (found.old.relid == relid && found.live_when == NULL && found.old.live_when != NULL)
 		ereport(NOTICE,
-				(errmsg("every row of \"%s\" counts as a live workspace now", get_rel_name(relid)),
-				 errdetail("The condition was: %s.", found.old.live_when),
-				 errhint("Give it again to keep it: live_when is NULL unless you do.")));
+				(errmsg("every row of \"%s\" is a live workspace now", get_rel_name(relid)),
+				 errdetail("The condition \"live_when\" was: %s.", found.old.live_when),
+				 errhint("Pass live_when again to keep the condition.")));
 	SPI_finish();
 }
 
@@ -391,7 +392,8 @@ update_tier_attach(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(0))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("workspaces table must not be null")));
+				 errmsg("workspaces must not be null"),
+				 errhint("Pass the name of your table.")));
 	if (PG_ARGISNULL(2))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),

@@ -43,21 +43,21 @@ may_attach_at_install(NullableDatum table, LeftAlone *why)
 		return false;
 	if (!could_be_workspaces(relid))
 	{
-		why->detail = "There is a relation of that name, but it is no table with a column \"" ID_COLUMN "\" of type uuid.";
+		why->detail = "A relation of this name exists, but it is not a table with a column \"" ID_COLUMN "\" of type uuid.";
 		return false;
 	}
 
-	why->message = "table \"workspaces\" is left alone";
+	why->message = "table \"workspaces\" is not attached";
 	why->hint = "Attach it with SELECT update_tier.attach('workspaces').";
 	if (node_is_worker())
 	{
-		why->detail = "This is a Citus worker: the table that counts is the one of the coordinator.";
-		why->hint = "Attach it there with SELECT update_tier.attach('workspaces').";
+		why->detail = "This node is a Citus worker, and tables are attached on the coordinator.";
+		why->hint = "On the coordinator, attach it with SELECT update_tier.attach('workspaces').";
 		return false;
 	}
 	if (is_distributed(relid))
 	{
-		why->detail = "Citus distributes it, and would run this script on its workers, too.";
+		why->detail = "Citus distributes the table, and would run this script on the workers, too.";
 		why->hint = "Attach it with SELECT update_tier.attach('workspaces', audit => false).";
 		return false;
 	}

@@ -9,6 +9,7 @@
 
 #include "access/htup_details.h"
 #include "catalog/catalog.h"
+#include "catalog/partition.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_index.h"
 #include "catalog/pg_inherits.h"
@@ -49,7 +50,7 @@ refuse_relation(Relation rel, const char *detail, const char *hint)
 			 errmsg("cannot attach \"%s\" as the workspaces table",
 					RelationGetRelationName(rel)),
 			 errdetail("%s", detail),
-			 hint ? errhint("%s", hint) : 0));
+			 errhint("%s", hint)));
 }
 
 /*
@@ -114,13 +115,14 @@ check_relation(Relation rel)
 						"Only an ordinary or a partitioned table can be attached.",
 						"Attach the table that holds the rows.");
 	if (IsCatalogRelation(rel))
-		refuse_relation(rel, "It is a system catalog.", NULL);
+		refuse_relation(rel, "It is a system catalog.", "Attach a table of your own.");
 	if (rel->rd_rel->relpersistence == RELPERSISTENCE_TEMP)
 		refuse_relation(rel, "It is a temporary table, which other sessions cannot see.",
 						"Attach a permanent table.");
 	if (rel->rd_rel->relispartition)
 		refuse_relation(rel, "It is a partition.",
-						"Attach the partitioned table that it is a partition of.");
+						psprintf("Attach the partitioned table with SELECT update_tier.attach(%s).",
+								 quote_literal_cstr(qualified_name(llast_oid(get_partition_ancestors(RelationGetRelid(rel)))))));
 
 	id = get_attnum(RelationGetRelid(rel), ID_COLUMN);
 	if (id == InvalidAttrNumber)
@@ -144,14 +146,18 @@ check_relation(Relation rel)
 				(errcode(ERRCODE_INVALID_TABLE_DEFINITION),
 				 errmsg("cannot attach \"%s\": column \"%s\" can be null",
 						RelationGetRelationName(rel), ID_COLUMN),
-				 errhint("Make it the primary key.")));
+				 errhint("Use ALTER TABLE %s ALTER COLUMN " ID_COLUMN " SET NOT NULL.",
+						 qualified_name(RelationGetRelid(rel)))));
 	if (!id_is_unique(rel, id))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_TABLE_DEFINITION),
 				 errmsg("cannot attach \"%s\": column \"%s\" is not unique",
 						RelationGetRelationName(rel), ID_COLUMN),
-				 errdetail("A set of workspaces needs each of them once."),
-				 errhint("Make it the primary key, or add a unique constraint.")));
+				 errdetail("Each id must name one workspace."),
+				 rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE ?
+					 errhint("Add a unique constraint on \"%s\" and the partition key.", ID_COLUMN) :
+					 errhint("Use ALTER TABLE %s ADD UNIQUE (" ID_COLUMN ").",
+							 qualified_name(RelationGetRelid(rel)))));
 }
 
 /*
@@ -177,14 +183,14 @@ foreign_child(Oid relid)
 char *
 foreign_child_detail(Oid relid, Oid child)
 {
-	return psprintf("attach acts as the owner of \"%s\", %s, who does not own %s.",
-					get_rel_name(relid), GetUserNameFromId(relation_owner(relid), false), qualified_name(child));
+	return psprintf("update_tier.attach acts as \"%s\", the owner of \"%s\". This role does not own %s.",
+					GetUserNameFromId(relation_owner(relid), false), get_rel_name(relid), qualified_name(child));
 }
 
 char *
 foreign_child_hint(Oid relid, Oid child)
 {
-	return psprintf("Give it the same owner: ALTER TABLE %s OWNER TO %s.", qualified_name(child),
+	return psprintf("Use ALTER TABLE %s OWNER TO %s.", qualified_name(child),
 					quote_identifier(GetUserNameFromId(relation_owner(relid), false)));
 }
 

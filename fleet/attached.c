@@ -140,30 +140,41 @@ qualified_name(Oid relid)
 	return schema ? quote_qualified_identifier(schema, name) : NULL;
 }
 
+/* A call that attaches the table again, with its condition. */
+static char *
+attach_again(const AttachedRow *row)
+{
+	char *table = quote_literal_cstr(qualified_name(row->relid));
+
+	return row->live_when ?
+		psprintf("SELECT update_tier.attach(%s, %s)", table, quote_literal_cstr(row->live_when)) :
+		psprintf("SELECT update_tier.attach(%s)", table);
+}
+
 /*
  * Does the attached table have a column that every statement uses?  If not:
  * false, or an error.
  */
 static bool
-has_column(Oid relid, const char *column, Oid type, bool missing_ok)
+has_column(const AttachedRow *row, const char *column, Oid type, bool missing_ok)
 {
-	AttrNumber attnum = get_attnum(relid, column);
+	AttrNumber attnum = get_attnum(row->relid, column);
 	Oid		   actual = InvalidOid;
 
 	if (attnum != InvalidAttrNumber)
-		actual = get_atttype(relid, attnum);
+		actual = get_atttype(row->relid, attnum);
 	if (actual == type || missing_ok)
 		return actual == type;
 
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("table %s is not as update_tier.attach left it",
-					qualified_name(relid)),
+			 errmsg("table %s must be attached again",
+					qualified_name(row->relid)),
 			 OidIsValid(actual) ?
-				 errdetail("Column \"%s\" has type %s instead of %s.", column,
+				 errdetail("Its column \"%s\" has type %s instead of %s.", column,
 						   format_type_be(actual), format_type_be(type)) :
-				 errdetail("It has no column \"%s\".", column),
-			 errhint("Attach it again with update_tier.attach.")));
+				 errdetail("Its column \"%s\" no longer exists.", column),
+			 errhint("Use %s.", attach_again(row))));
 }
 
 static bool
@@ -199,16 +210,16 @@ refuse_missing(const AttachedRow *row)
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 			 OidIsValid(row->relid) ?
-				 errmsg("the attached workspaces table no longer exists") :
+				 errmsg("the attached table no longer exists") :
 				 errmsg("no workspaces table is attached"),
 			 errhint(ATTACH_HINT)));
 }
 
 /* Is the relation still a table with the columns that every statement uses? */
 static bool
-is_fit(Oid relid, const char *name, bool missing_ok)
+is_fit(const AttachedRow *row, const char *name, bool missing_ok)
 {
-	char relkind = get_rel_relkind(relid);
+	char relkind = get_rel_relkind(row->relid);
 
 	/* A rule can turn an empty table into a view, up to version 15. */
 	if (relkind != RELKIND_RELATION && relkind != RELKIND_PARTITIONED_TABLE)
@@ -218,10 +229,10 @@ is_fit(Oid relid, const char *name, bool missing_ok)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("the attached relation %s is no longer a table", name),
-				 errhint("Detach it with update_tier.detach(), and attach a table.")));
+				 errhint("Detach it with SELECT update_tier.detach(), and attach a table.")));
 	}
-	return has_column(relid, ID_COLUMN, UUIDOID, missing_ok) &&
-		has_column(relid, TIER_COLUMN, tier_domain_oid(), missing_ok);
+	return has_column(row, ID_COLUMN, UUIDOID, missing_ok) &&
+		has_column(row, TIER_COLUMN, tier_domain_oid(), missing_ok);
 }
 
 /*
@@ -257,7 +268,7 @@ owner_can_read_shards(Oid relid, bool missing_ok)
 			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 			 errmsg("distributed table %s cannot be read as its owner, \"%s\"", qualified_name(relid), owner_name),
 			 logs_in ?
-				 errdetail("On the nodes of Citus its policies would hide its rows from the owner.") :
+				 errdetail("With FORCE ROW LEVEL SECURITY its policies would hide rows from the owner on the nodes of Citus.") :
 				 errdetail("Citus would open connections to its nodes as this role, which is not permitted to log in."),
 			 logs_in ?
 				 errhint("Use ALTER TABLE %s NO FORCE ROW LEVEL SECURITY.", qualified_name(relid)) :
@@ -316,7 +327,7 @@ load_attached_table(MissingTable missing)
 		refuse_missing(&row);
 	}
 	owner = relation_owner(row.relid);
-	if (!is_fit(row.relid, name, missing == MISSING_IS_OK))
+	if (!is_fit(&row, name, missing == MISSING_IS_OK))
 		return false;
 	distributed = is_distributed(row.relid);
 	if (distributed && !owner_can_read_shards(row.relid, missing == MISSING_IS_OK))
@@ -504,7 +515,8 @@ refuse_dropped(void)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("extension \"%s\" has been dropped", MACHINERY_SCHEMA)));
+			 errmsg("extension \"%s\" has been dropped", MACHINERY_SCHEMA),
+			 errdetail("It was dropped while this call waited for a lock.")));
 }
 
 /*

@@ -166,8 +166,8 @@ find_index(Relation rel, ColumnForm form, const char *live_when,
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_TABLE),
 				 errmsg("relation \"%s\" already exists", index_name(rel)),
-				 errdetail("It is not an index of the canaries of table \"%s\", so it is left alone.",
+				 errdetail("update_tier.attach needs this name for the index of the canaries of table \"%s\". The existing relation is not such an index.",
 						   RelationGetRelationName(rel)),
-				 errhint("Rename it, and attach again.")));
+				 errhint("Rename the existing relation, and attach the table again.")));
 	return found;
 }

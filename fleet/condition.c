@@ -43,9 +43,9 @@
 	"Use the table's own columns, constants, and the server's built-in " \
 	"immutable functions and operators, as in a publication's row filter."
 
-#define NO_LONGER_FITS "The condition on live workspaces no longer fits the table: %s."
+#define NO_LONGER_FITS "The condition no longer fits the attached table: %s."
 #define ATTACH_AGAIN_HINT \
-	"Attach the table again with update_tier.attach, giving the condition as it should be now."
+	"Attach the table again with update_tier.attach, and pass a live_when that fits it."
 
 typedef enum ConditionOrigin
 {
@@ -119,8 +119,8 @@ raw_condition(const ConditionSource *source)
 		ereport(ERROR,
 				(errcode(ERRCODE_SYNTAX_ERROR),
 				 errmsg("\"%s\" must be one condition", CONDITION_NAME),
-				 errdetail("It reads: %s", clipped(source->condition)),
-				 errhint("Write what would stand behind WHERE, and nothing else.")));
+				 errdetail("The text is \"%s\".", clipped(source->condition)),
+				 errhint("Write what would stand after WHERE, and nothing else.")));
 	return select->whereClause;
 }
 
@@ -183,7 +183,7 @@ check_walker(Node *node, void *context)
 	switch (nodeTag(node))
 	{
 		case T_SubLink:
-			refuse(source, "It holds a subquery.");
+			refuse(source, "It contains a subquery.");
 			break;
 		case T_Var:
 		{
@@ -192,7 +192,7 @@ check_walker(Node *node, void *context)
 			if (var->varattno <= 0)
 				refuse(source, "It refers to a system column or to the whole row.");
 			if (is_tier_column(source->pstate, var))
-				refuse(source, "It refers to the column \"" TIER_COLUMN "\" itself.");
+				refuse(source, "It refers to the column \"" TIER_COLUMN "\".");
 		}
 		break;
 		case T_CoerceToDomain:
@@ -228,7 +228,7 @@ check_walker(Node *node, void *context)
 		if (check_functions_in_node(node, is_users_function, NULL))
 			refuse(source, "It calls a user-defined function.");
 		if (!is_plain_type(exprType(node)))
-			refuse(source, "It uses a user-defined type that is no enum.");
+			refuse(source, "It uses a user-defined type that is not an enum.");
 		if (exprCollation(node) >= FirstNormalObjectId)
 			refuse(source, "It uses a user-defined collation.");
 	}
@@ -271,7 +271,7 @@ transform(ParseState *pstate, const char *condition, ConditionOrigin origin)
 	{
 		(void) check_walker(expr, &source);
 		if (contain_mutable_functions(expr))
-			refuse(&source, "It depends on more than the row: a function, operator or cast in it is not immutable.");
+			refuse(&source, "It uses a function, operator or cast that is not immutable.");
 	}
 	return expr;
 }

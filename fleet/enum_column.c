@@ -131,8 +131,8 @@ check_enum_dependents(Oid relid, List *droppable)
 	if (found.names.len > 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("cannot convert column \"%s\" of \"%s\" from an enum while something compares it as one",
+				 errmsg("cannot convert column \"%s\" of \"%s\" from an enum to text",
 						TIER_COLUMN, get_rel_name(relid)),
-				 errdetail("In the way: %s.", found.names.data),
-				 errhint("Drop what is named, attach the table, and create it again. Nothing has been changed.")));
+				 errdetail("These constraints and indexes use it as an enum: %s.", found.names.data),
+				 errhint("Drop them, attach the table, and create them again.")));
 }

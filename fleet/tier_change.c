@@ -240,7 +240,7 @@ update_tier_record_tier(PG_FUNCTION_ARGS)
 		!TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("function \"record_tier\" must be called as a trigger for rows that are updated")));
+				 errmsg("function \"record_tier\" must be called as a row trigger for UPDATE")));
 	if (!is_attached(trigger->tg_relation))
 		return PointerGetDatum(NULL);
 

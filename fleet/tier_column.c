@@ -41,7 +41,7 @@ tier_column_form(Relation rel, Oid domain, AttrNumber *attnum)
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
 				 errmsg("cannot attach \"%s\": column \"%s\" is generated",
 						RelationGetRelationName(rel), TIER_COLUMN),
-				 errdetail("A tier is opted into, row by row."),
+				 errdetail("A generated column cannot be updated, so no workspace could get another tier."),
 				 errhint("Drop the generation expression, or rename the column.")));
 
 	if (attr->atttypid == domain)

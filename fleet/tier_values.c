@@ -21,6 +21,7 @@
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
+#include "fleet/attached.h"
 #include "fleet/condition.h"
 #include "fleet/tier_domain.h"
 #include "fleet/tier_values.h"
@@ -80,6 +81,8 @@ void
 check_values(const char *table, const char *relname, ColumnForm form)
 {
 	uint64		   distinct;
+	int64		   invalid;
+	bool		   isnull;
 	StringInfoData shown;
 	SPIPlanPtr	   plan;
 	Snapshot	   snapshot;
@@ -103,6 +106,7 @@ check_values(const char *table, const char *relname, ColumnForm form)
 	if (distinct == 0)
 		return;
 
+	invalid = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 3, &isnull));
 	initStringInfo(&shown);
 	for (uint64 i = 0; i < Min(distinct, BAD_VALUES_SHOWN); i++)
 	{
@@ -114,12 +118,12 @@ check_values(const char *table, const char *relname, ColumnForm form)
 
 	ereport(ERROR,
 			(errcode(ERRCODE_CHECK_VIOLATION),
-			 errmsg("cannot attach \"%s\": column \"%s\" holds a value that is no update tier in %s of its rows",
-					relname, TIER_COLUMN,
-					SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 3)),
+			 errmsg_plural("cannot attach \"%s\": column \"%s\" contains an invalid update tier in %lld row",
+						   "cannot attach \"%s\": column \"%s\" contains invalid update tiers in %lld rows",
+						   invalid, relname, TIER_COLUMN, (long long) invalid),
 			 errdetail("Values (rows): %s%s.", shown.data,
 					   distinct > BAD_VALUES_SHOWN ? ", and more" : ""),
-			 errhint("Set them to \"%s\" or \"%s\", and attach again. Nothing has been changed.",
-					 tier_names[TIER_CANARY], tier_names[TIER_PRODUCTION]),
+			 errhint("Find them with SELECT " ID_COLUMN ", " TIER_COLUMN " FROM %s WHERE NOT " MACHINERY_SCHEMA ".is_valid(" TIER_COLUMN "::text), set them to \"%s\" or \"%s\", and attach the table again.",
+					 table, tier_names[TIER_CANARY], tier_names[TIER_PRODUCTION]),
 			 errdomainconstraint(tier_domain_oid(), DOMAIN_CONSTRAINT)));
 }

@@ -322,9 +322,9 @@ check_expected(Datum workspace, Tier current, NullableDatum expected)
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 			 errmsg("update tier of workspace %s is not the expected one",
 					uuid_text(workspace)),
-			 errdetail("It is \"%s\", expected was \"%s\".",
+			 errdetail("The current tier is \"%s\", the expected tier is \"%s\".",
 					   tier_names[current], TextDatumGetCString(expected.value)),
-			 errhint("Read the tier again, and decide anew.")));
+			 errhint("Decide again with the current tier.")));
 }
 
 /*
@@ -371,7 +371,7 @@ write_workspace_tier(const WorkspacesTable *table, NullableDatum workspace, Tier
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("update tier of workspace %s did not change",
 						uuid_text(workspace.value)),
-				 errdetail("A trigger or rule of table %s kept it \"%s\".",
+				 errdetail("A trigger or rule of table %s kept the tier \"%s\".",
 						   table->statement_table.name, tier_names[current])));
 }
 
@@ -409,7 +409,7 @@ notice_if_last_canary(Datum workspace)
 		ereport(NOTICE,
 				(errmsg("no canary workspaces are left"),
 				 errdetail("Workspace %s was the last one.", uuid_text(workspace)),
-				 errhint("Updates reach production only after canaries ran them: make another workspace a canary.")));
+				 errhint("New versions wait for canaries before they open to production. Make another workspace a canary with set_update_tier.")));
 }
 
 /*

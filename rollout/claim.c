@@ -128,8 +128,10 @@ update_tier_force(PG_FUNCTION_ARGS)
 
 	require_own_tables(fcinfo);
 	table = workspaces_lock(AccessShareLock);
-	if (!workspace_look(table, id, &tier, &live, false) || !live)
-		refuse_workspace(id);
+	if (!workspace_look(table, id, &tier, &live, false))
+		refuse_unknown_workspace(id, table);
+	if (!live)
+		refuse_not_live(id, table);
 
 	loaded = package_lock_for(name, "update_tier.force()", WITHOUT_ALL, DatumGetUUIDP(id), 0);
 	rollout = package_find_known(loaded, version);
@@ -178,7 +180,7 @@ candidates_argument(Datum value, Batch *batch)
 	if (ARR_NDIM(array) > 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("candidates must be an array of one dimension")));
+				 errmsg("candidates must be a one-dimensional array")));
 	deconstruct_array(array, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR,
 					  &batch->candidates, &nulls, &batch->candidate_count);
 	for (int i = 0; i < batch->candidate_count; i++)
@@ -199,9 +201,9 @@ candidates_argument(Datum value, Batch *batch)
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					 errmsg("candidates must not contain a workspace twice"),
-					 errdetail("Workspace %s is there more than once.",
+					 errdetail("Workspace %s is a candidate more than once.",
 							   DatumGetCString(DirectFunctionCall1(uuid_out, sorted[i]))),
-					 errhint("Use SELECT DISTINCT for the array.")));
+					 errhint("Use SELECT DISTINCT to make the array.")));
 	}
 }
 

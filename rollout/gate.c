@@ -329,7 +329,7 @@ due_text(const LoadedPackage *loaded, const LoadedRollout *rollout,
 	char		  *text = psprintf("open to %s", tier_names[tier]);
 
 	if (machine_goes_back(&installation->installation, &rollout->rollout))
-		text = psprintf("%s, back from %s", text,
+		text = psprintf("%s, rollback from %s", text,
 						version_of(machine_rollout(package, installation->installation.rollout)));
 	if (!machine_has_budget(package, &rollout->rollout))
 		text = psprintf("%s, but %d of %d leases are in flight", text, package->in_flight,
@@ -500,7 +500,7 @@ may_have(FunctionCallInfo fcinfo, char **why)
 	if (package == NULL || version == NULL)
 	{
 		if (why != NULL)
-			*why = pstrdup("no such package or version");
+			*why = pstrdup("package or version is NULL, empty or too long");
 		return false;
 	}
 	take_gate(package, &taken);

@@ -183,6 +183,15 @@ package_ended_since(LoadedPackage *loaded, int64 ordinal)
 	return result;
 }
 
+/* version_arguments: a version as the arguments of a call that a HINT shows. */
+char *
+version_arguments(const char *package, const char *version)
+{
+	if (strlen(package) > QUOTED_VALUE_MAX || strlen(version) > QUOTED_VALUE_MAX)
+		return "package, version";
+	return psprintf("%s, %s", quote_literal_cstr(package), quote_literal_cstr(version));
+}
+
 /* Errors: P0002. */
 pg_noreturn static void
 refuse_unknown_version(const char *package, const char *version)
@@ -190,7 +199,8 @@ refuse_unknown_version(const char *package, const char *version)
 	ereport(ERROR,
 			(errcode(ERRCODE_NO_DATA_FOUND),
 			 errmsg("version \"%s\" of package \"%s\" was not started", clipped(version), clipped(package)),
-			 errhint("Start it with SELECT update_tier.start(package, version).")));
+			 errhint("Check the spelling, or start it with SELECT update_tier.start(%s).",
+					 version_arguments(package, version))));
 }
 
 /*
@@ -222,17 +232,29 @@ package_argument(NullableDatum value)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("package must not be \"%s\"", ALL_PACKAGES),
-				 errdetail("That name stands for all packages, in update_tier.set_policy and update_tier.freeze.")));
+				 errdetail("This name stands for all packages in the functions for settings and freezes."),
+				 errhint("Pass the name of one package.")));
 	return name;
 }
 
-/* refuse_workspace: P0002, for a workspace that is unknown or not live. */
+/* refuse_unknown_workspace, refuse_not_live: P0002. */
 void
-refuse_workspace(Datum id)
+refuse_unknown_workspace(Datum id, const WorkspacesTable *table)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_NO_DATA_FOUND),
-			 errmsg("workspace %s is unknown or not live", workspace_text(DatumGetUUIDP(id)))));
+			 errmsg("workspace %s does not exist", workspace_text(DatumGetUUIDP(id))),
+			 errdetail("Table %s has no workspace with this id.", table->statement_table.name)));
+}
+
+void
+refuse_not_live(Datum id, const WorkspacesTable *table)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_NO_DATA_FOUND),
+			 errmsg("workspace %s is not live", workspace_text(DatumGetUUIDP(id))),
+			 errdetail("It does not meet the condition \"live_when\" of table %s: %s.",
+					   table->statement_table.name, table->statement_table.live_when)));
 }
 
 /* refuse_leased: 55000, for a workspace that holds a live lease. */
@@ -247,7 +269,8 @@ refuse_leased(const LoadedPackage *loaded, const LoadedInstallation *installatio
 			 errdetail("It holds a live lease for version \"%s\", token %lld, until %s.",
 					   rollout ? clipped(rollout->version) : "", (long long) installation->installation.token,
 					   timestamptz_to_str(installation->installation.lease_until)),
-			 errhint("Wait for its report, or report with its token.")));
+			 errhint("Wait until the lease ends, or report the outcome with update_tier.report(%lld, ...).",
+					 (long long) installation->installation.token)));
 }
 
 /* package_new_rollout: add a rollout, for machine_start() to begin. */
@@ -740,7 +763,7 @@ wait_for_report(const char *name, const pg_uuid_t *workspace)
 	if (installation != NULL && installation->installation.state == STATE_CLAIMED)
 	{
 		if (!installation_lock(installation, true) && IsolationUsesXactSnapshot())
-			refuse_old_snapshot(psprintf("The attempt at workspace %s was reported on since the transaction began.",
+			refuse_old_snapshot(psprintf("An outcome of the attempt at workspace %s was reported after the transaction began.",
 										 workspace_text(workspace)));
 	}
 }

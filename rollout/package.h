@@ -13,6 +13,7 @@
 #include "nodes/pg_list.h"
 #include "utils/timestamp.h"
 
+#include "fleet/attached.h"
 #include "rollout/installation.h"
 #include "rollout/machine.h"
 #include "rollout/package_row.h"
@@ -105,8 +106,10 @@ extern void						 package_set_freeze(LoadedPackage *loaded, TimestampTz until, c
 extern TimestampTz				 package_own_freeze(const LoadedPackage *loaded);
 extern char						*package_argument(NullableDatum value);
 extern char						*workspace_text(const pg_uuid_t *workspace);
+extern char						*version_arguments(const char *package, const char *version);
 extern Datum					 phase_text(const LoadedPackage *loaded, const LoadedRollout *rollout);
-pg_noreturn extern void			 refuse_workspace(Datum id);
+pg_noreturn extern void			 refuse_unknown_workspace(Datum id, const WorkspacesTable *table);
+pg_noreturn extern void			 refuse_not_live(Datum id, const WorkspacesTable *table);
 pg_noreturn extern void			 refuse_leased(const LoadedPackage *loaded, const LoadedInstallation *installation,
 											   const char *what);
 

@@ -9,6 +9,7 @@
 
 #include "catalog/pg_type.h"
 #include "fmgr.h"
+#include "lib/stringinfo.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 
@@ -183,8 +184,8 @@ update_tier_freeze(PG_FUNCTION_ARGS)
 	if (until <= loaded->package.stamp)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("cannot freeze until the past: %s", timestamptz_to_str(until)),
-				 errhint("Use update_tier.thaw to end a freeze.")));
+				 errmsg("until must be in the future: %s", timestamptz_to_str(until)),
+				 errhint("To end a freeze, use SELECT update_tier.thaw(%s).", quote_literal_cstr(clipped(package)))));
 	package_set_freeze(loaded, until, reason);
 	package_note(loaded, NULL, "frozen", NULL,
 				 TIMESTAMP_NOT_FINITE(until) ? reason :
@@ -193,12 +194,16 @@ update_tier_freeze(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
+/* How many packages a NOTICE names. */
+#define FROZEN_SHOWN 5
+
 /* Raise a NOTICE if another freeze is still in force. */
 static void
 notice_still_frozen(const char *package)
 {
-	int		  count = 0;
-	ListCell *lc;
+	StringInfoData names;
+	int			   count = 0;
+	ListCell	  *lc;
 
 	if (!is_all(package))
 	{
@@ -206,21 +211,27 @@ notice_still_frozen(const char *package)
 
 		if (machine_is_frozen(&loaded->package))
 			ereport(NOTICE,
-					(errmsg("package \"%s\" stays frozen, as all packages are", clipped(package)),
-					 errhint("Use update_tier.thaw() to thaw all packages.")));
+					(errmsg("package \"%s\" stays frozen by the freeze of all packages", clipped(package)),
+					 errhint("To end that freeze, use SELECT update_tier.thaw().")));
 		return;
 	}
+	initStringInfo(&names);
 	foreach(lc, package_names(SEEN_NOW))
 	{
-		LoadedPackage *loaded = package_look(lfirst(lc), SEEN_NOW);
+		const char	  *name = (const char *) lfirst(lc);
+		LoadedPackage *loaded = package_look(name, SEEN_NOW);
 
-		count += machine_is_frozen(&loaded->package);
+		if (!machine_is_frozen(&loaded->package))
+			continue;
+		if (count++ < FROZEN_SHOWN)
+			appendStringInfo(&names, "%s\"%s\"", names.len > 0 ? ", " : "", clipped(name));
 	}
 	if (count > 0)
 		ereport(NOTICE,
 				(errmsg_plural("%d package stays frozen by a freeze of its own",
 							   "%d packages stay frozen by freezes of their own", count, count),
-				 errhint("Use update_tier.thaw(package) for each.")));
+				 errdetail("Frozen: %s%s.", names.data, count > FROZEN_SHOWN ? ", and more" : ""),
+				 errhint("To end the freeze of a package, use update_tier.thaw with its name.")));
 }
 
 /*

@@ -30,7 +30,13 @@ PG_FUNCTION_INFO_V1(update_tier_extend);
 PG_FUNCTION_INFO_V1(update_tier_observe);
 PG_FUNCTION_INFO_V1(update_tier_forget);
 
-#define OUTCOMES_DETAIL "Allowed values are \"succeeded\", \"failed\", \"error\" and \"skipped\"."
+#define OUTCOMES_DETAIL \
+	"Allowed values are \"succeeded\" (applied and running), \"failed\" (applied and bad), " \
+	"\"error\" (the outcome is unknown) and \"skipped\" (nothing was applied)."
+
+/* Of an attempt whose token is in the log only. */
+#define REPLACED_DETAIL \
+	"The attempt was replaced by a later attempt or by update_tier.observe, or its installation was dropped."
 
 /* The outcome that an argument names.  Errors: 22004 NULL, 22023 unknown. */
 static State
@@ -53,8 +59,7 @@ outcome_argument(NullableDatum value)
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("unknown outcome: \"%s\"", clipped(outcome)),
-			 errdetail(OUTCOMES_DETAIL),
-			 errhint("\"failed\" means applied and bad, \"error\" that the outcome is unknown, \"skipped\" that nothing was applied.")));
+			 errdetail(OUTCOMES_DETAIL)));
 }
 
 /*
@@ -99,7 +104,8 @@ refuse_token(int64 token)
 	ereport(ERROR,
 			(errcode(ERRCODE_NO_DATA_FOUND),
 			 errmsg("unknown token: %lld", (long long) token),
-			 errhint("A token comes from update_tier.claim, update_tier.claim_batch or update_tier.force.")));
+			 errdetail("No attempt in this database has this token. The claim may have been rolled back."),
+			 errhint("Pass a token that update_tier.claim, update_tier.claim_batch or update_tier.force has returned.")));
 }
 
 /* Warn that a report is logged and not counted. */
@@ -136,9 +142,9 @@ late_report(FunctionCallInfo fcinfo, int64 token, State outcome, const char *det
 	rollout = version ? package_find(loaded, version) : NULL;
 	package_note_token(loaded, rollout, "late report", token, outcome_and_detail(outcome, detail));
 	package_save(loaded);
-	warn_not_counted(token, "Another attempt at the workspace has replaced this one, or the installation was dropped.",
-					 psprintf("Report sooner, use update_tier.extend, or give package \"%s\" a longer lease.",
-							  clipped(name)));
+	warn_not_counted(token, REPLACED_DETAIL,
+					 psprintf("Report before the lease ends, extend it with update_tier.extend, or set a longer lease with update_tier.set_policy(%s, lease => ...).",
+							  quote_literal_cstr(clipped(name))));
 	if (rollout == NULL)
 		PG_RETURN_NULL();
 	return phase_text(loaded, rollout);
@@ -168,7 +174,7 @@ refuse_better(const LoadedInstallation *installation, State outcome)
 			 errmsg("token %lld was already reported as \"%s\"",
 					(long long) installation->installation.token,
 					state_names[installation->installation.state]),
-			 errdetail("The report \"%s\" would improve on it.", state_names[outcome]),
+			 errdetail("A later report can only be worse, and \"%s\" is not worse.", state_names[outcome]),
 			 errhint("Claim the workspace again to make another attempt.")));
 }
 
@@ -308,7 +314,7 @@ report_in_package(FunctionCallInfo fcinfo, Report *report)
 			{
 				package_note(loaded, rollout, "late report", installation,
 							 outcome_and_detail(report->outcome, report->detail));
-				warn_not_counted(report->token, "The version was started again since the workspace was claimed.",
+				warn_not_counted(report->token, "The version was started again with update_tier.retry after the workspace was claimed.",
 								 "Claim the workspace again.");
 			}
 			reported(loaded, installation, evidence);
@@ -398,14 +404,14 @@ update_tier_extend(PG_FUNCTION_ARGS)
 
 		if (!event_of_replaced_token(token, &name, &version))
 			refuse_token(token);
-		refuse_ended_lease(token, "Another attempt at the workspace has replaced this one.");
+		refuse_ended_lease(token, REPLACED_DETAIL);
 	}
 	workspace = installation->workspace;
 
 	loaded = package_lock_for(name, "update_tier.extend()", WITHOUT_ALL, &workspace, token);
 	installation = package_installation(loaded, &workspace);
 	if (installation->installation.token != token)
-		refuse_ended_lease(token, "Another attempt at the workspace has replaced this one.");
+		refuse_ended_lease(token, REPLACED_DETAIL);
 	if (machine_extend(&loaded->package, &installation->installation, by) != ACCEPTED)
 		refuse_ended_lease(token, psprintf("The state of the attempt is \"%s\".", state_names[installation->installation.state]));
 	package_touch(loaded, installation);
@@ -444,9 +450,7 @@ update_tier_observe(PG_FUNCTION_ARGS)
 	require_own_tables(fcinfo);
 	table = workspaces_lock(AccessShareLock);
 	if (!workspace_look(table, id, &workspace.tier, &workspace.live, false))
-		ereport(ERROR,
-				(errcode(ERRCODE_NO_DATA_FOUND),
-				 errmsg("workspace %s is unknown", workspace_text(DatumGetUUIDP(id)))));
+		refuse_unknown_workspace(id, table);
 
 	loaded = package_lock_for(name, "update_tier.observe()", WITHOUT_ALL, DatumGetUUIDP(id), ANY_ATTEMPT);
 	rollout = package_find(loaded, version);

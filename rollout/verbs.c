@@ -52,11 +52,19 @@ update_tier_start(PG_FUNCTION_ARGS)
 	PG_RETURN_DATUM(phase_text(loaded, rollout));
 }
 
+/* What to do if a verb is refused: advice in words, and the function to call. */
+typedef struct Remedy
+{
+	const char *advice; /* NULL: nothing */
+	const char *function;
+	const char *rest; /* of its arguments, after package and version */
+} Remedy;
+
 /* A call of a verb. */
 typedef struct Verb
 {
 	const char	  *name;
-	const char	  *hint; /* when the phase does not permit it */
+	Remedy		   remedy; /* if the phase does not permit it */
 	char		  *reason;
 	LoadedPackage *loaded;
 	LoadedRollout *rollout;
@@ -70,11 +78,11 @@ typedef struct Verb
  * Citus worker, 25006 and 40001 as package_lock().
  */
 static Verb
-verb_begin(FunctionCallInfo fcinfo, const char *name, const char *command, const char *hint, OfAll of_all)
+verb_begin(FunctionCallInfo fcinfo, const char *name, const char *command, OfAll of_all)
 {
 	char *package = package_argument(fcinfo->args[0]);
 	char *version = name_argument(fcinfo->args[1], "version");
-	Verb  verb = { .name = name, .hint = hint, .reason = reason_argument(fcinfo->args[2]) };
+	Verb  verb = { .name = name, .reason = reason_argument(fcinfo->args[2]) };
 
 	require_own_tables(fcinfo);
 	verb.loaded = package_lock(package, command, of_all);
@@ -84,14 +92,19 @@ verb_begin(FunctionCallInfo fcinfo, const char *name, const char *command, const
 }
 
 pg_noreturn static void
-refuse(const Verb *verb, int code, const char *detail, const char *hint)
+refuse(const Verb *verb, int code, const char *detail, Remedy remedy)
 {
+	const char *package = verb->loaded->name;
+	const char *version = verb->rollout->rollout.version;
+
 	ereport(ERROR,
 			(errcode(code),
-			 errmsg("cannot %s version \"%s\" of package \"%s\"", verb->name,
-					clipped(verb->rollout->rollout.version), clipped(verb->loaded->name)),
+			 errmsg("cannot %s version \"%s\" of package \"%s\"", verb->name, clipped(version), clipped(package)),
 			 errdetail("%s", detail),
-			 errhint("%s", hint)));
+			 remedy.advice ?
+				 errhint("%s: SELECT update_tier.%s(%s%s).", remedy.advice, remedy.function,
+						 version_arguments(package, version), remedy.rest) :
+				 0));
 }
 
 /*
@@ -118,18 +131,18 @@ verb_end(const Verb *verb, Refusal refusal, const char *kind)
 			break;
 		case REFUSED_REASON:
 			refuse(verb, ERRCODE_INVALID_PARAMETER_VALUE,
-				   psprintf("Its phase is \"%s\": this skips the canaries, and needs a reason.", phase),
-				   "Give a reason, or wait for the canaries.");
+				   psprintf("Its phase is \"%s\". To skip the canaries, a reason is needed.", phase),
+				   (Remedy){ "Wait for the canaries, or give a reason", "promote", ", 'the reason'" });
 		case REFUSED_REPLACED:
 			successor = machine_successor(package, rollout);
 			refuse(verb, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-				   psprintf("The newer version \"%s\" has taken its place; its phase is \"%s\".",
+				   psprintf("Version \"%s\" in phase \"%s\" is newer and has taken its place.",
 							clipped(successor->version), phase_names[machine_phase(package, successor)]),
-				   "Use update_tier.retry to make this one the newest.");
+				   (Remedy){ "To make it the newest version, retry it", "retry", "" });
 			break;
 		case REFUSED_PHASE:
 			refuse(verb, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-				   psprintf("Its phase is \"%s\".", phase), verb->hint);
+				   psprintf("Its phase is \"%s\".", phase), verb->remedy);
 		default:
 			break;
 	}
@@ -148,14 +161,15 @@ verb_end(const Verb *verb, Refusal refusal, const char *kind)
 Datum
 update_tier_promote(PG_FUNCTION_ARGS)
 {
-	Verb verb = verb_begin(fcinfo, "promote", "update_tier.promote()",
-						   "Use update_tier.resume or update_tier.retry first.", WITHOUT_ALL);
-	bool ramps = machine_phase(&verb.loaded->package, &verb.rollout->rollout) == PHASE_PROMOTED;
-	bool has_reason = verb.reason != NULL && verb.reason[0] != '\0';
+	Verb  verb = verb_begin(fcinfo, "promote", "update_tier.promote()", WITHOUT_ALL);
+	Phase phase = machine_phase(&verb.loaded->package, &verb.rollout->rollout);
+	bool  has_reason = verb.reason != NULL && verb.reason[0] != '\0';
 
+	verb.remedy = phase == PHASE_HALTED ? (Remedy){ "Resume it first", "resume", "" } :
+										  (Remedy){ "Retry it first", "retry", "" };
 	PG_RETURN_DATUM(verb_end(&verb,
 							 machine_promote(&verb.loaded->package, &verb.rollout->rollout, has_reason),
-							 ramps ? "ramp ended" : NULL));
+							 phase == PHASE_PROMOTED ? "ramp ended" : NULL));
 }
 
 /*
@@ -168,9 +182,10 @@ update_tier_promote(PG_FUNCTION_ARGS)
 Datum
 update_tier_halt(PG_FUNCTION_ARGS)
 {
-	Verb verb = verb_begin(fcinfo, "halt", "update_tier.halt()",
-						   "The rollout has ended: no workspace gets the version.", WITHOUT_ALL);
+	Verb verb = verb_begin(fcinfo, "halt", "update_tier.halt()", WITHOUT_ALL);
 
+	if (machine_phase(&verb.loaded->package, &verb.rollout->rollout) == PHASE_SUPERSEDED)
+		verb.remedy = (Remedy){ "Abort it instead", "abort", "" };
 	PG_RETURN_DATUM(verb_end(&verb, machine_halt(&verb.loaded->package, &verb.rollout->rollout), NULL));
 }
 
@@ -185,9 +200,9 @@ update_tier_halt(PG_FUNCTION_ARGS)
 Datum
 update_tier_resume(PG_FUNCTION_ARGS)
 {
-	Verb verb = verb_begin(fcinfo, "resume", "update_tier.resume()",
-						   "Use update_tier.retry to start it again.", WITHOUT_ALL);
+	Verb verb = verb_begin(fcinfo, "resume", "update_tier.resume()", WITHOUT_ALL);
 
+	verb.remedy = (Remedy){ "Retry it instead", "retry", "" };
 	PG_RETURN_DATUM(verb_end(&verb, machine_resume(&verb.loaded->package, &verb.rollout->rollout), "resumed"));
 }
 
@@ -202,7 +217,7 @@ update_tier_resume(PG_FUNCTION_ARGS)
 Datum
 update_tier_abort(PG_FUNCTION_ARGS)
 {
-	Verb verb = verb_begin(fcinfo, "abort", "update_tier.abort()", "", WITHOUT_ALL);
+	Verb verb = verb_begin(fcinfo, "abort", "update_tier.abort()", WITHOUT_ALL);
 
 	PG_RETURN_DATUM(verb_end(&verb, machine_abort(&verb.loaded->package, &verb.rollout->rollout), NULL));
 }
@@ -218,9 +233,10 @@ update_tier_abort(PG_FUNCTION_ARGS)
 Datum
 update_tier_retry(PG_FUNCTION_ARGS)
 {
-	Verb   verb = verb_begin(fcinfo, "retry", "update_tier.retry()", "Halt or abort it first.", WITH_ALL);
+	Verb   verb = verb_begin(fcinfo, "retry", "update_tier.retry()", WITH_ALL);
 	Policy policy = package_policy(verb.loaded);
 
+	verb.remedy = (Remedy){ "Halt it first", "halt", "" };
 	PG_RETURN_DATUM(verb_end(&verb,
 							 machine_retry(&verb.loaded->package, &verb.rollout->rollout, next_ordinal(), &policy),
 							 "retried"));

@@ -20,7 +20,7 @@ settings_define(void)
 {
 	DefineCustomBoolVariable("update_tier.notify",
 							 "Sends a notification on channel \"update_tier\" when a statement changes a rollout's phase.",
-							 "Turn it off where transactions are prepared (two-phase commit), which notifications do not allow.",
+							 "A transaction that has sent a notification cannot be prepared (two-phase commit). Turn the setting off for roles that prepare transactions.",
 							 &notify_enabled, true, PGC_USERSET, 0, NULL, NULL, NULL);
 	MarkGUCPrefixReserved(MACHINERY_SCHEMA);
 }

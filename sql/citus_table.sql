@@ -104,6 +104,9 @@ DROP TABLE workspaces;
 CREATE TABLE workspaces (workspace uuid PRIMARY KEY, id uuid NOT NULL UNIQUE);
 SELECT update_tier.attach('workspaces', NULL);
 SELECT workspaces, live_when FROM update_tier.attached;
+-- As the HINT says.
+SELECT update_tier.attach('workspaces');
+SELECT workspaces, live_when FROM update_tier.attached;
 SELECT update_tier.detach();
 SELECT update_tier.attach('workspaces');
 SELECT workspaces, live_when FROM update_tier.attached;

@@ -131,7 +131,7 @@ func TestTier(t *testing.T) {
 	p.answers(h, tier(2), `{"tier": "canary"}`, 200, `{"old_tier":"canary","tier":"canary","workspace":"`+id(2)+`"}`)
 	p.answers(h, tier(2), `{"tier": "production", "expected": "production"}`, 409,
 		`{"error":"update tier of workspace `+id(2)+` is not the expected one",`+
-			`"detail":"It is \"canary\", expected was \"production\".","hint":"Read the tier again, and decide anew."}`)
+			`"detail":"The current tier is \"canary\", the expected tier is \"production\".","hint":"Decide again with the current tier."}`)
 
 	p.answers(h, tier(2), `{"tier": "canery"}`, 400, `{"error":"invalid update tier: \"canery\"",`+
 		`"detail":"Allowed values are \"canary\" and \"production\".","hint":"Perhaps you meant \"canary\"."}`)
@@ -332,11 +332,11 @@ func TestInstallReport(t *testing.T) {
 
 	p.answers(h, installed(2), body("v2", "failed"), 200, `{"phase":"halted"}`)
 	p.answers(h, installed(2), body("unheard-of", "succeeded"), 200, `{"phase":""}`)
-	p.answers(h, installed(9), body("v2", "succeeded"), 404, `{"error":"workspace `+id(9)+` is unknown"}`)
+	p.answers(h, installed(9), body("v2", "succeeded"), 404, `{"error":"workspace `+id(9)+` does not exist","detail":"Table public.workspaces has no workspace with this id."}`)
 	p.answers(h, installed(2), body("", "succeeded"), 400, `{"error":"version must not be empty"}`)
 	p.answers(h, installed(2), body("v2", "splendid"), 400,
-		`{"error":"unknown outcome: \"splendid\"","detail":"Allowed values are \"succeeded\", \"failed\", \"error\" and \"skipped\".",`+
-			`"hint":"\"failed\" means applied and bad, \"error\" that the outcome is unknown, \"skipped\" that nothing was applied."}`)
+		`{"error":"unknown outcome: \"splendid\"","detail":"Allowed values are \"succeeded\" (applied and running), `+
+			`\"failed\" (applied and bad), \"error\" (the outcome is unknown) and \"skipped\" (nothing was applied)."}`)
 	p.want("unheard-of", `SELECT installed_sha FROM workspace_plugins WHERE workspace_id = $1`, id(2))
 }
 

@@ -71,9 +71,9 @@ shows('adoption', q{
 	production|97
 
 	update_tier not null, default 'production'::text, index btree (id) WHERE (((update_tier)::text = 'canary'::text) AND (status <> 'removed'::text)), checks 0
-	NOTICE:  00000: every row of "workspaces" counts as a live workspace now
-	DETAIL:  The condition was: (status <> 'removed'::text).
-	HINT:  Give it again to keep it: live_when is NULL unless you do.
+	NOTICE:  00000: every row of "workspaces" is a live workspace now
+	DETAIL:  The condition "live_when" was: (status <> 'removed'::text).
+	HINT:  Pass live_when again to keep the condition.
 
 	update_tier not null, default 'production'::text, index btree (id) WHERE ((update_tier)::text = 'canary'::text), checks 0
 	ERROR:  23514: value for domain update_tier violates check constraint "canary_or_production"
@@ -95,15 +95,15 @@ shows('adoption', q{
 	SELECT * FROM on_shards();
 	SELECT * FROM update_tier.counts();
 }, q{
-	ERROR:  23514: cannot attach "workspaces": column "update_tier" holds a value that is no update tier in 100 of its rows
+	ERROR:  23514: cannot attach "workspaces": column "update_tier" contains invalid update tiers in 100 rows
 	DETAIL:  Values (rows): "Canary" (100).
-	HINT:  Set them to "canary" or "production", and attach again. Nothing has been changed.
+	HINT:  Find them with SELECT id, update_tier FROM public.workspaces WHERE NOT update_tier.is_valid(update_tier::text), set them to "canary" or "production", and attach the table again.
 	text not null, default 'Canary'::text, index none, checks 0
 
 	update_tier not null, default 'production'::text, index btree (id) WHERE ((update_tier)::text = 'canary'::text), checks 0
 	canary|100
 	production|0
-}, 'values that are no tier, and an enum');
+}, 'invalid tiers, and an enum');
 
 # The coordinator keeps the rows that a table had before it was distributed.
 database('former');
@@ -119,8 +119,8 @@ shows('former', q{
 }, q{
 
 	ERROR:  55000: cannot attach "workspaces": its rows from before it was distributed are still on disk
-	DETAIL:  Column "update_tier" can be null, and they would be checked for nulls.
-	HINT:  Remove them with SELECT truncate_local_data_after_distributing_table('public.workspaces'), and attach again.
+	DETAIL:  Column "update_tier" can be null. To make it NOT NULL, the server would check these rows, too.
+	HINT:  Remove them with SELECT truncate_local_data_after_distributing_table('public.workspaces'), and attach the table again.
 
 
 	canary|0
@@ -151,8 +151,8 @@ shows('audit', q{
 
 
 	ERROR:  0A000: cannot attach "workspaces" with audit: Citus distributes the table
-	DETAIL:  A trigger would run on its shards, and record nothing.
-	HINT:  Attach it with audit => false. What set_update_tier() changes is recorded all the same.
+	DETAIL:  The trigger that records changes would run on the shards of the table, and record nothing.
+	HINT:  Pass audit => false. Changes by set_update_tier() are recorded without the trigger.
 
 	production|canary|production
 	production
@@ -173,7 +173,7 @@ shows('audit', q{
 	NOTICE:  00000: dropping the old public.workspaces
 	NOTICE:  00000: renaming the new table to public.workspaces
 
-	ERROR:  55000: the attached workspaces table no longer exists
+	ERROR:  55000: the attached table no longer exists
 	HINT:  Attach one with SELECT update_tier.attach('workspaces').
 	NOTICE:  00000: Copying data from local table...
 	NOTICE:  00000: copying the data has completed
@@ -181,8 +181,8 @@ shows('audit', q{
 	HINT:  To remove the local data, run: SELECT truncate_local_data_after_distributing_table($$public.workspaces$$)
 
 	ERROR:  0A000: cannot attach "workspaces" with audit: Citus distributes the table
-	DETAIL:  A trigger would run on its shards, and record nothing.
-	HINT:  Attach it with audit => false. What set_update_tier() changes is recorded all the same.
+	DETAIL:  The trigger that records changes would run on the shards of the table, and record nothing.
+	HINT:  Pass audit => false. Changes by set_update_tier() are recorded without the trigger.
 
 	production
 	t|set_update_tier
@@ -224,11 +224,11 @@ shows('again', q{
 	canary|promoted
 	3
 
-	ERROR:  55000: the attached workspaces table no longer exists
+	ERROR:  55000: the attached table no longer exists
 	HINT:  Attach one with SELECT update_tier.attach('workspaces').
-	NOTICE:  00000: the condition on live workspaces is kept: (status <> 'removed'::text)
-	DETAIL:  The table that was attached before no longer exists.
-	HINT:  To forget the condition, call update_tier.detach() before update_tier.attach().
+	NOTICE:  00000: condition "live_when" is kept: (status <> 'removed'::text)
+	DETAIL:  It is the condition of the table that was attached before and no longer exists.
+	HINT:  To forget the condition, call update_tier.attach again without live_when.
 
 	3
 
@@ -302,7 +302,7 @@ shows('owners', q{
 	canary
 	NOTICE:  00000: no canary workspaces are left
 	DETAIL:  Workspace c4ca4238-a0b9-2382-0dcc-509a6f75849b was the last one.
-	HINT:  Updates reach production only after canaries ran them: make another workspace a canary.
+	HINT:  New versions wait for canaries before they open to production. Make another workspace a canary with set_update_tier.
 	canary
 	production
 	regress_flipper|production|canary
@@ -340,10 +340,10 @@ shows('owners', q{
 	canary|canary
 	1
 	ERROR:  0A000: distributed table public.workspaces cannot be read as its owner, "regress_owner"
-	DETAIL:  On the nodes of Citus its policies would hide its rows from the owner.
+	DETAIL:  With FORCE ROW LEVEL SECURITY its policies would hide rows from the owner on the nodes of Citus.
 	HINT:  Use ALTER TABLE public.workspaces NO FORCE ROW LEVEL SECURITY.
 	ERROR:  0A000: distributed table public.workspaces cannot be read as its owner, "regress_owner"
-	DETAIL:  On the nodes of Citus its policies would hide its rows from the owner.
+	DETAIL:  With FORCE ROW LEVEL SECURITY its policies would hide rows from the owner on the nodes of Citus.
 	HINT:  Use ALTER TABLE public.workspaces NO FORCE ROW LEVEL SECURITY.
 	1
 	ERROR:  0A000: distributed table public.workspaces cannot be read as its owner, "regress_nobody"
@@ -428,8 +428,8 @@ for my $kind (q{create_reference_table('workspaces')}, q{citus_add_local_table_t
 	} =~ s/^\t//mgr, q{
 
 		ERROR:  0A000: cannot attach "workspaces" with audit: Citus distributes the table
-		DETAIL:  A trigger would run on its shards, and record nothing.
-		HINT:  Attach it with audit => false. What set_update_tier() changes is recorded all the same.
+		DETAIL:  The trigger that records changes would run on the shards of the table, and record nothing.
+		HINT:  Pass audit => false. Changes by set_update_tier() are recorded without the trigger.
 
 		canary
 		needs 1 of 1 canary successes
@@ -483,8 +483,8 @@ shows('install', q{
 	SELECT result FROM run_command_on_workers($$SELECT count(*) FROM pg_extension WHERE extname = 'update_tier'$$);
 }, q{
 
-	NOTICE:  00000: table "workspaces" is left alone
-	DETAIL:  Citus distributes it, and would run this script on its workers, too.
+	NOTICE:  00000: table "workspaces" is not attached
+	DETAIL:  Citus distributes the table, and would run this script on the workers, too.
 	HINT:  Attach it with SELECT update_tier.attach('workspaces', audit => false).
 	0
 	0

@@ -168,7 +168,7 @@ sub answers
 my $expected = answers($plain, 'plain', 'true', $table, $extension, $attach);
 note $expected;
 like($expected, $_, "there is something to compare: $_")
-  for qr/no canary workspaces are left/, qr/open to canary/, qr/23514: /, qr/P0002: /, qr/55000: /, qr/has version 2, which is halted/, qr/open to canary, back from version 2/;
+  for qr/no canary workspaces are left/, qr/open to canary/, qr/23514: /, qr/P0002: /, qr/55000: /, qr/has version 2, which is halted/, qr/open to canary, rollback from version 2/;
 unlike($expected, qr/ERROR: +(42|22P)/, 'and no mistake in it');
 
 my %kinds = (
