@@ -219,6 +219,7 @@ waits('`attach` converts an enum', q{CREATE TYPE tier AS ENUM ('canary', 'produc
 waits('`attach` builds the index', "$attached DROP INDEX w_update_tier_canary;", q{update_tier.attach('w')}, 'writers', 1);
 waits('`attach` builds the index', $plain_form, q{update_tier.attach('w')}, 'readers and writers', 1);
 waits('`attach` builds the index', $attached, q{update_tier.attach('w', $$status <> 'gone'$$)}, 'readers and writers', 1);
+waits('`attach` drops its trigger', $attached, q{update_tier.attach('w', audit => false)}, 'readers and writers', 0);
 waits('`attach` that finds nothing', $attached, q{update_tier.attach('w')}, 'none', 0);
 waits('`detach`', $attached, q{update_tier.detach()}, 'readers and writers', 2);
 
