@@ -100,7 +100,7 @@ CREATE FUNCTION update_tier.detach() RETURNS void
 AS 'MODULE_PATHNAME', 'update_tier_detach'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100;
 COMMENT ON FUNCTION update_tier.detach() IS
-'Turns the attached table back to plain SQL (text column with CHECK, NOT NULL, default and index), every tier kept, so that DROP EXTENSION needs no CASCADE. Rollouts are kept, too. Readers and writers of the table wait until the transaction ends; the call reads the table twice. NOTICE when no table is attached. For the table''s owner; if the table no longer exists, for the owner of the extension. Errors: 42501 not the owner.';
+'Turns the attached table back to plain SQL (text column with CHECK, NOT NULL, default and index), every tier kept, so that DROP EXTENSION needs no CASCADE. Rollouts are kept, too. Readers and writers of the table wait until the transaction ends; the call reads the table twice. NOTICE when no table is attached. For the table''s owner; if the table no longer exists, for the owner of the extension. Errors: 42501 not the owner, 55000 Citus has made the table a shard of another table.';
 
 
 --
@@ -616,7 +616,7 @@ CREATE FUNCTION update_tier.promote(package text, version text, reason text DEFA
 AS 'MODULE_PATHNAME', 'update_tier_promote'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100;
 COMMENT ON FUNCTION update_tier.promote IS
-'Ends a soak, or a ramp: the version is open to all of production. In phase canary or queued it skips the canaries, and needs a reason. Older versions in canary, soaking or queued are superseded. Changes nothing if the version is promoted and its ramp is over. Returns the phase. Errors: P0002 the version was not started, 22023 no reason in phase canary or queued, reason longer than 1024 bytes, invalid package or version, 22004 package or version NULL, 55000 the phase is halted, aborted or superseded.';
+'Opens a version to production. Ends a soak; in phase canary or queued it skips the canaries, and needs a reason. A ramp begins then, if the policy has one. In phase promoted it ends the ramp. Older versions in canary, soaking or queued are superseded. Changes nothing if the version is promoted and its ramp is over. Returns the phase. Errors: P0002 the version was not started, 22023 no reason in phase canary or queued, reason longer than 1024 bytes, invalid package or version, 22004 package or version NULL, 55000 the phase is halted, aborted or superseded.';
 
 CREATE FUNCTION update_tier.halt(package text, version text, reason text DEFAULT NULL) RETURNS text
 AS 'MODULE_PATHNAME', 'update_tier_halt'
