@@ -135,6 +135,9 @@ def absolute():
     return [
         ("status of 1,000 rollouts, ms (target: under 5)",
          shown("status many") + ("" if median("status many") < 5 else " missed")),
+        *[("25 claims and reports, million instructions (target: at most 10.1)",
+           f"{count / 1e6:.3g}" + ("" if count <= 10.1e6 else " missed"))
+          for count in values["instructions update_tier.claim_batch(25) and 25 reports"]],
         ("prune, installations deleted", f"{values['prune installations'][0]:,.0f}"),
         ("prune, ms", f"{values['prune'][0]:,.0f}"),
         ("prune, memory kept afterwards, bytes", f"{values['prune memory'][0]:,.0f}"),
