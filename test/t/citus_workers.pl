@@ -121,32 +121,53 @@ $session->quit;
 # --- A worker that does not answer.
 leases('_h');
 $node->safe_psql('fleet', q{SELECT update_tier.start('waits', '1'), update_tier.promote('waits', '1', 'seen elsewhere');
-	SELECT update_tier.claim_batch('waits', '1', 3)});
+	SELECT update_tier.claim_batch('waits', '1', 3);
+	SELECT update_tier.start('asks', '1'), update_tier.promote('asks', '1', 'seen elsewhere')});
 my $claims = $node->background_psql('fleet', on_error_stop => 0);
 $claims->query('SELECT count(*) FROM canary_workspaces()');
 $citus->signal_worker(1, 'STOP');
 
-# A claim waits for the worker, and does not hold the lock of the package.
-my ($out, $err) = ('', '');
-my $waiting = start [ $node->installed_command('psql'), '-X', '-At', '-d', $node->connstr('fleet'),
-	'-c', q{SET application_name = 'waiting'}, '-c', q{SELECT count(*) FROM update_tier.claim_batch('waits')} ], '>', \$out, '2>', \$err;
-ok($node->poll_query_until('fleet', q{SELECT count(*) = 1 FROM pg_stat_activity WHERE application_name = 'waiting' AND query LIKE '%claim_batch%' AND state = 'active'}),
-	'a claim waits for the worker');
+# Calls wait for the worker, and do not hold the lock of a package: each with what it
+# answers in the end.
+my @calls = (
+	[ q{count(*) FROM update_tier.claim_batch('waits')}, '0' ],
+	[ "update_tier.claim('asks', '1', (on_worker($second, 50, 1))[1]) IS NOT NULL", 't' ],
+	[ "update_tier.force('asks', '1', (on_worker($second, 51, 1))[1], 'asked for') IS NOT NULL", 't' ],
+	[ "update_tier.observe('asks', '1', (on_worker($second, 52, 1))[1])", 'promoted' ],
+	[ "update_tier.allows('asks', '1', (on_worker($second, 53, 1))[1])", 't' ],
+	[ "update_tier.explain('asks', '1', (on_worker($second, 53, 1))[1])", 'open to production' ],
+	[ "update_tier.wanted_version('asks', (on_worker($second, 53, 1))[1])", '1' ]);
+for my $call (@calls)
+{
+	my ($out, $err) = ('', '');
+	@$call[ 2 .. 4 ] = (\$out, \$err, start([ $node->installed_command('psql'), '-X', '-q', '-At', '-d', $node->connstr('fleet'),
+		'-c', q{SET application_name = 'waiting'}, '-c', "SELECT $call->[0]" ], '>', \$out, '2>', \$err));
+}
+my $count = @calls;
+ok($node->poll_query_until('fleet', qq{SELECT count(*) = $count FROM pg_stat_activity WHERE application_name = 'waiting' AND query LIKE '%update_tier.%' AND state = 'active'}),
+	'calls wait for the worker');
 my $held = q{SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE application_name = 'waiting' AND locktype = 'object'
 	AND classid = 'update_tier.package'::regclass AND objsubid = 0 AND granted};
-is($node->safe_psql('fleet', $held), '0', 'it has not locked the package');
+is($node->safe_psql('fleet', $held), '0', 'they have not locked a package');
+goes_on(q{SELECT update_tier.freeze('asks'), update_tier.thaw('asks')}, '|', 'verbs of their package do not wait for them');
 reports_verbs_and_status_go_on('_h');
 goes_on(q{SELECT DISTINCT update_tier.report(token, 'succeeded') FROM update_tier.installed WHERE package = 'waits'}, 'promoted', 'reports of the package that is searched');
 goes_on(q{SELECT update_tier.halt('waits', '1', 'bad')}, 'halted', 'halt of the package that is searched');
-is($node->safe_psql('fleet', $held), '0', 'the claim still waits, with nothing locked');
+is($node->safe_psql('fleet', $held), '0', 'still nothing is locked');
+is($node->safe_psql('fleet', q{SELECT count(*) FROM pg_stat_activity WHERE application_name = 'waiting' AND state = 'active'}), $count, 'and they still wait');
 $citus->signal_worker(1, 'CONT');
-finish($waiting);
-like($out, qr/^0$/m, 'it is granted nothing, as the version was halted meanwhile') or diag $err;
+# The batch is granted nothing, as its version was halted meanwhile.
+for my $call (@calls)
+{
+	my ($sql, $expected, $out, $err, $session) = @$call;
+	finish($session);
+	is($$out, "$expected\n", "in the end: $sql") or diag $$err;
+}
 is($claims->query('SELECT count(*) FROM canary_workspaces()'), '10', 'a session from before goes on');
 $claims->quit;
 
 # Nothing was lost: each lease was reported once, or has expired.
-is($node->safe_psql('fleet', q{SELECT package, state, count(*) FROM update_tier.installed WHERE package NOT LIKE 'verbs%' GROUP BY 1, 2 ORDER BY 1, 2}), join("\n",
+is($node->safe_psql('fleet', q{SELECT package, state, count(*) FROM update_tier.installed WHERE package NOT LIKE 'verbs%' AND package <> 'asks' GROUP BY 1, 2 ORDER BY 1, 2}), join("\n",
 	map({ ("canary$_|claimed|2", "canary$_|succeeded|6") } '_h', '_s'),
 	map({ ("expired$_|expired|10") } '_h', '_s'),
 	map({ ("promoted$_|error|10", "promoted$_|failed|10", "promoted$_|skipped|10", "promoted$_|succeeded|10") } '_h', '_s'),
