@@ -1,5 +1,5 @@
-# claim_batch(25) with its 25 reports, against the same on a plain table: at most five
-# times as long on four shards.  A TAP test because it needs four servers.
+# claim_batch(25) with its 25 reports, and the forms of a query with gates, compared with
+# the same on a plain table: at most five times as long on four shards.  A TAP test because it needs four servers.
 
 use strict;
 use warnings;
@@ -43,7 +43,14 @@ my %statement = (
 	batch => q{SELECT count(update_tier.report(token, 'succeeded')) FROM update_tier.claim_batch('p')},
 	allows => q{SELECT count(update_tier.allows('p', '1', md5(n::text)::uuid)) FROM generate_series(1001, 1100) AS n},
 	candidates => q{SELECT count(update_tier.report(token, 'skipped')) FROM update_tier.claim_batch('p', NULL, 25,
-		ARRAY(SELECT md5(n::text)::uuid FROM generate_series(15001, 15100) AS n))});
+		ARRAY(SELECT md5(n::text)::uuid FROM generate_series(15001, 15100) AS n))},
+	# The two forms of doc/citus.md: the gates first, or the workspaces first.
+	gates_first => q{WITH gate AS MATERIALIZED (
+		SELECT tier, update_tier.is_open('p', '1', tier) AS is_open FROM update_tier.tiers() AS tier)
+		SELECT count(*) FROM workspaces AS w JOIN gate ON gate.tier = w.update_tier WHERE gate.is_open},
+	workspaces_first => q{WITH candidate AS MATERIALIZED (SELECT id FROM workspaces LIMIT 100)
+		SELECT count(*) FROM candidate WHERE update_tier.allows('p', '1', id) IS NOT NULL});
+my %counted = (batch => 25, candidates => 25, allows => 100, workspaces_first => 100, gates_first => $workspaces);
 sub milliseconds
 {
 	my ($kind, $what) = @_;
@@ -56,13 +63,13 @@ sub milliseconds
 		SELECT 'ms', 1000 * extract(epoch FROM clock_timestamp() - :'start') / $times;
 	});
 	my @counts = $said =~ /^(\d+)$/mg;
-	die "$kind, $what: not every call did its work: $said" if grep { $_ != ($what eq 'allows' ? 100 : 25) } @counts;
+	die "$kind, $what: not every call did its work: $said" if grep { $_ != $counted{$what} } @counts;
 	return $said =~ /^ms\|([\d.]+)$/m ? $1 : die $said;
 }
 sub median { my @sorted = sort { $a <=> $b } @_; return $sorted[ $#sorted / 2 ]; }
 
 my %median;
-for my $what ('batch', 'allows', 'candidates')
+for my $what (sort keys %statement)
 {
 	my %all;
 	for my $turn (1 .. $turns)
@@ -72,12 +79,14 @@ for my $what ('batch', 'allows', 'candidates')
 	for my $kind ('plain', 'shards_4', 'shards_32', 'reference')
 	{
 		$median{$what}{$kind} = median(@{ $all{$kind} });
-		diag sprintf '%-10s %-10s %7.2f ms, %4.1f times a plain table', $what, $kind, $median{$what}{$kind},
+		diag sprintf '%-16s %-10s %7.2f ms, %4.1f times a plain table', $what, $kind, $median{$what}{$kind},
 		  median(map { $all{$kind}[$_] / $all{plain}[$_] } 0 .. $turns - 1);
 	}
 	$median{$what}{ratio} = median(map { $all{shards_4}[$_] / $all{plain}[$_] } 0 .. $turns - 1);
 }
 cmp_ok($median{batch}{ratio}, '<=', 5, 'claim_batch(25) and 25 reports on four shards');
+cmp_ok($median{candidates}{ratio}, '<=', 5, 'the same of candidates');
+cmp_ok($median{gates_first}{ratio}, '<=', 5, 'the gates, and then the workspaces, in a query');
 
 $_->stop for $plain->coordinator, $citus->worker(0), $citus->worker(1), $citus->coordinator;
 done_testing();
