@@ -92,6 +92,7 @@ REGRESS = \
 	estimates \
 	work_mem \
 	survive \
+	unreadable \
 	citus_worker \
 	citus_table \
 	privileges \

@@ -446,7 +446,37 @@ workspaces_if_attached(LOCKMODE mode)
 const WorkspacesTable *
 workspaces_if_fit(LOCKMODE mode)
 {
-	return lock_attached_table(mode, MISSING_IS_OK);
+	const WorkspacesTable *table = lock_attached_table(mode, MISSING_IS_OK);
+
+	return table != NULL && condition_names_exist(table->relid, table->statement_table.live_when) ? table : NULL;
+}
+
+/*
+ * workspaces_or_assumption
+ *		The attached table, to ask whether workspaces are still live.  NULL: it
+ *		cannot be asked, and all of them count as live, or as not live.
+ *
+ * An operator must be able to halt a version, and a report must not be lost,
+ * whatever has happened to the table.  If it is distributed, of which a node may
+ * not answer, or is gone or no longer fit, a workspace counts as live, as it was
+ * when it was claimed.  If no table is attached, no workspace is live.
+ */
+const WorkspacesTable *
+workspaces_or_assumption(bool *live)
+{
+	const WorkspacesTable *table;
+	Oid					   attached_oid;
+
+	*live = workspaces_are_distributed();
+	if (*live)
+		return NULL;
+	table = workspaces_if_fit(AccessShareLock);
+	if (table == NULL)
+	{
+		attached_oid = attached_table_oid();
+		*live = OidIsValid(attached_oid) && OidIsValid(attached_row(attached_oid).relid);
+	}
+	return table;
 }
 
 /*

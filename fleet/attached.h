@@ -39,6 +39,7 @@ typedef struct AttachedRow
 extern const WorkspacesTable *workspaces_lock(LOCKMODE mode);
 extern const WorkspacesTable *workspaces_if_attached(LOCKMODE mode);
 extern const WorkspacesTable *workspaces_if_fit(LOCKMODE mode);
+extern const WorkspacesTable *workspaces_or_assumption(bool *live);
 extern const WorkspacesTable *workspaces_if_readable(LOCKMODE mode);
 extern Oid					  workspaces_seen(void);
 extern bool					  workspaces_are_distributed(void);

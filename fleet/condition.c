@@ -124,6 +124,45 @@ raw_condition(const ConditionSource *source)
 	return select->whereClause;
 }
 
+/* Does the condition name a column that the table does not have? */
+static bool
+names_missing_walker(Node *node, void *relid)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, ColumnRef))
+	{
+		Node *name = llast(((ColumnRef *) node)->fields);
+
+		return IsA(name, String) && get_attnum(*(Oid *) relid, strVal(name)) == InvalidAttrNumber;
+	}
+	return raw_expression_tree_walker(node, names_missing_walker, relid);
+}
+
+/*
+ * condition_names_exist
+ *		Has the table all columns that a stored condition names?  The condition
+ *		may be NULL.
+ *
+ * For callers that go on without the table if not: to analyse the condition
+ * would raise an error.
+ */
+bool
+condition_names_exist(Oid relid, const char *condition)
+{
+	ConditionSource source = { .condition = condition };
+	int				nest_level;
+	bool			missing;
+
+	if (condition == NULL)
+		return true;
+	source.query = psprintf("SELECT WHERE %s", condition);
+	nest_level = enter_canonical_settings();
+	missing = names_missing_walker(raw_condition(&source), &relid);
+	AtEOXact_GUC(true, nest_level);
+	return !missing;
+}
+
 pg_noreturn static void
 refuse(const ConditionSource *source, const char *detail)
 {

@@ -16,6 +16,7 @@ extern List *condition_as_predicate(Relation rel, const char *ours, const char *
 extern Expr *condition_expression(Relation rel, const char *stored);
 extern Node *condition_transform(ParseState *pstate, const char *condition);
 extern void	 condition_context(void *arg);
+extern bool	 condition_names_exist(Oid relid, const char *condition);
 extern bool	 is_users_function(Oid funcid, void *context);
 
 #endif

@@ -636,7 +636,8 @@ count(Package *package, const Uncounted *uncounted)
 	if (rollout == NULL || rollout->run != uncounted->run || !uncounted->succeeded)
 		return;
 	rollout->tally[uncounted->tier].succeeded++;
-	if (uncounted->tier == TIER_CANARY)
+	/* A success that was reported later may have been counted before. */
+	if (uncounted->tier == TIER_CANARY && (rollout->progress_at == NEVER || rollout->progress_at < uncounted->at))
 		rollout->progress_at = uncounted->at;
 	rollout->changed = true;
 }
@@ -1221,7 +1222,16 @@ void
 machine_grant(Package *package, Rollout *rollout, Installation *installation, Tier tier, int64_t token)
 {
 	if (is_of_run(rollout, installation))
+	{
 		installation->attempt = machine_attempts_used(package, installation) + 1;
+
+		/*
+		 * A failure that resume has acknowledged gives the attempts back once.
+		 * From this attempt on they count again.
+		 */
+		if (is_acknowledged(rollout, installation))
+			set_evidence(package, rollout, installation, EVIDENCE_NONE);
+	}
 	else
 	{
 		leave(package, installation);

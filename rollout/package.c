@@ -81,7 +81,10 @@ add_found(LoadedPackage *loaded, LoadedRollout *found)
 	return found ? add_rollout(loaded, found) : NULL;
 }
 
-/* Is a promoted version loaded that is open to all of production? */
+/*
+ * Is a promoted version loaded that is open to all of production, and all newer
+ * promoted ones?  A lease or a report may have brought an older one.
+ */
 static bool
 has_open_promoted(const LoadedPackage *loaded)
 {
@@ -89,7 +92,8 @@ has_open_promoted(const LoadedPackage *loaded)
 	{
 		const Rollout *rollout = loaded->package.rollouts[i];
 
-		if (rollout->phase == PHASE_PROMOTED && machine_ramp_ends_at(rollout) <= loaded->now)
+		if (rollout->phase == PHASE_PROMOTED && rollout->ordinal >= loaded->promoted_from &&
+			machine_ramp_ends_at(rollout) <= loaded->now)
 			return true;
 	}
 	return false;
@@ -126,6 +130,9 @@ package_find(LoadedPackage *loaded, const char *version)
 		if (strcmp(loaded->package.rollouts[i]->version, version) == 0)
 			return loaded_rollout(loaded->package.rollouts[i]);
 	}
+	/* A gate keeps its package for many rows: a version that is not there must not cost memory. */
+	if (rollout_of_version(loaded->name, version, loaded->seen) == NULL)
+		return NULL;
 	caller_context = MemoryContextSwitchTo(loaded->context);
 	rollout = add_found(loaded, rollout_of_version(loaded->name, version, loaded->seen));
 	MemoryContextSwitchTo(caller_context);
@@ -625,15 +632,12 @@ unknown_workspaces(const LoadedPackage *loaded, const List *known)
 /*
  * Look these workspaces up in the fleet.  A workspace that is not there is not
  * live.
- *
- * In a distributed table each counts as live, as it was when it was claimed: a
- * node that does not answer must not stop an operator, a report or a gate.
  */
 static List *
 look_at(const List *workspaces, bool read_only)
 {
-	bool				   distributed = workspaces_are_distributed();
-	const WorkspacesTable *table = distributed ? NULL : workspaces_if_attached(AccessShareLock);
+	bool				   assumed;
+	const WorkspacesTable *table = workspaces_or_assumption(&assumed);
 	int					   count = list_length(workspaces);
 	Datum				  *ids = palloc_array(Datum, count);
 	List				  *result = NIL;
@@ -643,7 +647,7 @@ look_at(const List *workspaces, bool read_only)
 		FleetRow *gone = palloc0_object(FleetRow);
 
 		gone->id = *(pg_uuid_t *) list_nth(workspaces, i);
-		gone->live = distributed;
+		gone->live = assumed;
 		ids[i] = UUIDPGetDatum(&gone->id);
 		result = lappend(result, gone);
 	}

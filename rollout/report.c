@@ -62,24 +62,16 @@ outcome_argument(NullableDatum value)
 			 errdetail(OUTCOMES_DETAIL)));
 }
 
-/*
- * Is the workspace live?  To be called before the package is locked.
- *
- * In a distributed table it counts as live, as it was when it was claimed: a
- * node that does not answer must not prevent a report.
- */
+/* Is the workspace live?  To be called before the package is locked. */
 static bool
 is_live(const pg_uuid_t *workspace)
 {
-	const WorkspacesTable *table;
 	Tier				   tier;
 	bool				   live;
+	const WorkspacesTable *table = workspaces_or_assumption(&live);
 
-	if (workspaces_are_distributed())
-		return true;
-	table = workspaces_if_attached(AccessShareLock);
-	return table != NULL &&
-		workspace_look(table, UUIDPGetDatum(workspace), &tier, &live, false) && live;
+	return table == NULL ? live :
+						   workspace_look(table, UUIDPGetDatum(workspace), &tier, &live, false) && live;
 }
 
 static int64

@@ -13,7 +13,7 @@ SELECT package, version, phase, canary_succeeded AS cs, canary_failed AS cf, can
        production_succeeded AS ps, production_failed AS pf, production_in_flight AS pi
   FROM update_tier.status ORDER BY package, version;
 SELECT update_tier.set_policy(max_failures => 1, min_successes => 2, retry_delay => '0');
-SELECT count(update_tier.start(p, '1')) FROM unnest(ARRAY['withdrawn', 'retried', 'both', 'spent', 'cleared', 'moved', 'carried']) AS p;
+SELECT count(update_tier.start(p, '1')) FROM unnest(ARRAY['withdrawn', 'retried', 'both', 'spent', 'again', 'cleared', 'moved', 'carried']) AS p;
 
 -- A later report takes a success back: the soak ends when too few successes are left.
 SELECT update_tier.claim('withdrawn', '1', w(1)) AS t1, update_tier.claim('withdrawn', '1', w(2)) AS t2 \gset
@@ -104,6 +104,12 @@ SELECT n(workspace), attempt FROM update_tier.claim_batch('spent', '1', candidat
 SELECT update_tier.report(token, 'error') FROM update_tier.installed WHERE package = 'spent' AND workspace = w(1);
 SELECT run('spent', '1', 1);
 SELECT * FROM counted WHERE package = 'spent';
+-- The attempts after resume count as those before: the last one that fails halts the
+-- version again.
+SELECT update_tier.set_policy('again', max_attempts => 1, max_failures => 0, apply_to_running => true);
+SELECT run('again', '1', 1, 'error'), update_tier.resume('again', '1');
+SELECT run('again', '1', 1, 'error');
+SELECT * FROM counted WHERE package = 'again';
 
 -- Two thresholds: more failures than max_failures, and more than that share of
 -- the tier's outcomes.  Half of two is no more than 50 %.

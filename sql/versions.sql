@@ -193,5 +193,21 @@ SELECT count(*) AS stamped_before FROM (
 SELECT later('1 hour');
 SELECT update_tier.promoted_version('back'), update_tier.is_open('back', '3', 'production');
 
+-- If the clock halts the newest promoted version, the version promoted before it is open,
+-- and no older one, whatever is reported meanwhile.
+SELECT update_tier.set_policy('late', max_attempts => 1, lease => '1 day');
+SELECT update_tier.start('late', '1'), update_tier.promote('late', '1', 'seen elsewhere');
+SELECT update_tier.claim('late', '1', w(4)) AS of_the_first \gset
+SELECT update_tier.start('late', '2'), update_tier.promote('late', '2', 'seen elsewhere');
+SELECT update_tier.set_policy('late', lease => '1 hour');
+SELECT update_tier.start('late', '3'), update_tier.promote('late', '3', 'seen elsewhere');
+SELECT update_tier.claim('late', '3', w(5)) IS NOT NULL AS claimed;
+SELECT update_tier.report(:of_the_first, 'succeeded');
+SELECT later('2 hours');
+SELECT phases('late');
+SELECT update_tier.promoted_version('late'), update_tier.is_open('late', '1', 'production'),
+       update_tier.is_open('late', '2', 'production'), update_tier.wanted_version('late', w(6));
+SELECT update_tier.claim('late', '1', w(6)) IS NULL AS refused, update_tier.claim('late', '2', w(6)) IS NOT NULL AS claimed;
+
 \set ECHO none
 \i :fleet_gone

@@ -110,3 +110,12 @@ SELECT 'not called: ' || p.oid::regprocedure FROM pg_depend AS d JOIN pg_proc AS
    AND d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'update_tier')
    AND p.prorettype NOT IN ('trigger'::regtype, 'internal'::regtype)
    AND NOT EXISTS (SELECT FROM work WHERE statement ~ ('\m' || p.proname || '\('));
+-- A gate keeps what it knows of a package for many rows, and nothing of the versions that
+-- are not there.
+BEGIN;
+\o /dev/null
+SELECT count(*) FROM generate_series(1, 100000) AS n WHERE update_tier.is_open('p', 'none ' || n, 'canary');
+\o
+SELECT format('a gate asked about unknown versions: %s bytes', used_bytes) FROM pg_backend_memory_contexts
+ WHERE name = 'update_tier gate' AND used_bytes > 100000;
+COMMIT;

@@ -468,6 +468,26 @@ operators(void)
 	wait_for(2);
 	EXPECT(answer(1, 1) == ANSWER_DUE);
 
+	begin("from the next attempt on they count again");
+	rules.policy.max_attempts = 2;
+	start(1);
+	EXPECT(claim(1, 1) && error(1));
+	wait_for(2);
+	EXPECT(claim(1, 1) && error(1) && phase(1) == PHASE_HALTED && resume(1));
+	wait_for(2);
+	EXPECT(claim(1, 1) && error(1) && phase(1) == PHASE_CANARY);
+	wait_for(2);
+	EXPECT(claim(1, 1) && error(1) && phase(1) == PHASE_HALTED);
+
+	begin("also where the lease of the last attempt ends");
+	rules.policy.max_attempts = 1;
+	start(1);
+	EXPECT(claim(1, 1) && error(1) && phase(1) == PHASE_HALTED && resume(1));
+	wait_for(2);
+	EXPECT(claim(1, 1));
+	wait_for(rules.policy.lease + 1);
+	EXPECT(phase(1) == PHASE_HALTED);
+
 	begin("resume is refused when a newer version has taken the place");
 	start(1);
 	EXPECT(halt(1));
