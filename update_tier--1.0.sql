@@ -3,8 +3,9 @@
 -- complain if script is sourced in psql, rather than via CREATE EXTENSION
 \echo Use "CREATE EXTENSION update_tier" to load this file. \quit
 
--- The machinery lives in a schema of its own with a fixed name; the
--- vocabulary goes to the schema the extension is created in.
+-- A fixed schema for tables, views and most functions.  The domain and the
+-- functions that list workspaces or read and set a tier are created in the
+-- extension's schema.
 CREATE SCHEMA update_tier;
 COMMENT ON SCHEMA update_tier IS
 'Functions, views and tables of the extension update_tier: the attached table, rollouts, settings and events. Functions that use the tables raise 55000 on a Citus worker. Under REPEATABLE READ and SERIALIZABLE, functions that change a package raise 40001 if the package has changed since the transaction began. A package or version is invalid (22023) if it is empty or longer than 1024 bytes; package ''*'' is invalid except for settings and freezes.';
@@ -52,8 +53,8 @@ COMMENT ON COLUMN update_tier.attached.live_when IS
 'The condition that a row must meet to be a live workspace, in canonical form. NULL: every row is live.';
 GRANT SELECT ON update_tier.attached TO PUBLIC;
 
--- A table that has been dropped leaves a number, which would mean another
--- table where the dump is restored.
+-- If the table was dropped, the row contains only its OID.  In the database
+-- into which the dump is restored, this OID could belong to another table.
 SELECT pg_catalog.pg_extension_config_dump('update_tier.attached',
     'WHERE EXISTS (SELECT 1 FROM pg_catalog.pg_class c WHERE c.oid OPERATOR(pg_catalog.=) workspaces)');
 
@@ -79,12 +80,11 @@ CREATE TRIGGER attached_replaced
     BEFORE INSERT ON update_tier.attached
     FOR EACH ROW EXECUTE FUNCTION update_tier.attached_replaced();
 
--- Also where a replication role or a restore turns ordinary triggers off.
+-- They also fire if session_replication_role is replica.
 ALTER TABLE update_tier.attached ENABLE ALWAYS TRIGGER attached_changed;
 ALTER TABLE update_tier.attached ENABLE ALWAYS TRIGGER attached_replaced;
 
--- Executable by everybody, as ALTER TABLE and CREATE INDEX are: what decides
--- is who owns the table.
+-- PUBLIC may execute it: it checks that the caller owns the table.
 CREATE FUNCTION update_tier.attach(
     workspaces   regclass,
     live_when    text    DEFAULT NULL,
@@ -154,9 +154,7 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100;
 COMMENT ON FUNCTION @extschema@.set_update_tier(uuid, text, text) IS
 'Gives a workspace a tier, and returns the tier that it had. Writes nothing if the workspace has the tier already. expected: an error unless the current tier is this one; NULL: whatever it is. Writes with the caller''s rights. NOTICE when no live canary is left. Errors: 23514 invalid tier, 22004 workspace NULL, P0002 unknown workspace, 55000 the current tier is not the expected one, a trigger or rule kept the old tier, no table is attached, or the attached table has changed, 42501 a row-level security policy lets the caller see the row but not update it.';
 
--- Who made whom a canary, and when.  The trigger that writes it is on the
--- attached table; executable by everybody, as the table's owner creates it, but
--- it records nothing for any other table.
+-- Changes of tiers.  A trigger on the attached table writes the rows.
 CREATE SEQUENCE update_tier.tier_change_id;
 CREATE TABLE update_tier.tier_change (
     id        bigint      NOT NULL PRIMARY KEY DEFAULT pg_catalog.nextval('update_tier.tier_change_id'),
@@ -175,14 +173,16 @@ ALTER SEQUENCE update_tier.tier_change_id OWNED BY update_tier.tier_change.id;
 SELECT pg_catalog.pg_extension_config_dump('update_tier.tier_change', '');
 SELECT pg_catalog.pg_extension_config_dump('update_tier.tier_change_id', '');
 
--- For the trigger's condition.  It takes whole rows: a condition that names
--- the column would stand in the way of who drops it, or alters its type.
+-- The condition of the trigger.  It takes whole rows: if it named the column,
+-- DROP COLUMN without CASCADE and ALTER COLUMN TYPE would fail.
 CREATE FUNCTION update_tier.tier_changes(old_row record, new_row record) RETURNS boolean
 AS 'MODULE_PATHNAME', 'update_tier_tier_changes'
 LANGUAGE C STABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION update_tier.tier_changes(record, record) IS
 'The condition of the trigger on the attached table: whether the column update_tier differs between old_row and new_row. False for rows that do not have the column.';
 
+-- PUBLIC may execute it: the owner of the attached table creates the trigger.
+-- On another table it records nothing.
 CREATE FUNCTION update_tier.record_tier() RETURNS trigger
 AS 'MODULE_PATHNAME', 'update_tier_record_tier'
 LANGUAGE C;
@@ -201,12 +201,12 @@ COMMENT ON FUNCTION update_tier.counts() IS
 --
 -- Rollouts: state
 --
--- The constraints hold the invariants that a row can show; the C code holds
--- the others.  A moment that will not come is infinity.
+-- Constraints enforce the invariants of a single row and of uniqueness.  The C
+-- code enforces the others.  infinity means never, or not yet.
 --
--- What can be said of one column is said by its domain: the server parses a
--- table's CHECKs for every statement that writes a row, and a domain's only
--- when the column is assigned.
+-- A rule about one column is a constraint of its domain.  The server parses the
+-- CHECKs of a table for every statement that writes a row, but the CHECKs of a
+-- domain only when the column is assigned.
 --
 
 CREATE DOMAIN update_tier.label AS text COLLATE "C"
@@ -247,8 +247,8 @@ CREATE SEQUENCE update_tier.rollout_ordinal;
 CREATE SEQUENCE update_tier.installation_token;
 CREATE SEQUENCE update_tier.event_id;
 
--- Pages are filled sparsely: each claim and each report writes a version of a
--- row, and all of them are to find room in the same page.
+-- fillfactor: each claim and each report updates a row.  With enough free space
+-- the new version of the row fits into the same page.
 CREATE TABLE update_tier.package (
     id                  bigint NOT NULL PRIMARY KEY DEFAULT pg_catalog.nextval('update_tier.package_id'),
     name                update_tier.label NOT NULL CONSTRAINT package_name UNIQUE,
@@ -350,8 +350,8 @@ COMMENT ON COLUMN update_tier.rollout.canary_acknowledged IS 'How many of canary
 COMMENT ON COLUMN update_tier.rollout.canary_moved_on IS 'The number of canaries that succeeded in this run and have another version now. They count as outcomes for max_failure_percent.';
 COMMENT ON COLUMN update_tier.rollout.progress_at IS 'When a canary succeeded last, in this run.';
 
--- "package_id" and "rollout" are no foreign keys: a restore in parallel jobs fills
--- the tables of an extension in any order, and would fail.
+-- "package_id" and "rollout" have no foreign keys: a restore in parallel jobs
+-- fills the tables of an extension in any order, and foreign keys would fail.
 CREATE TABLE update_tier.installation (
     package_id        bigint NOT NULL,
     workspace         uuid NOT NULL,
@@ -396,9 +396,9 @@ COMMENT ON COLUMN update_tier.installation.runs IS 'The rollout of the version t
 COMMENT ON COLUMN update_tier.installation.runs_well IS 'False: the version that the workspace runs was reported or observed to be bad.';
 COMMENT ON COLUMN update_tier.installation.runs_version IS 'The version that the workspace runs, if that version was not started. NULL: see runs; if that is NULL as well, the version is unknown.';
 
--- Reports do not take turns: one that can change no decision writes its own
--- installation and a row here, and the next transaction that locks the package
--- counts it and deletes the row.
+-- Reports do not wait for one another: a report that cannot change a decision
+-- writes only its own installation and a row here.  The next transaction that
+-- locks the package counts the report and deletes the row.
 CREATE TABLE update_tier.uncounted (
     package_id bigint NOT NULL,
     rollout    bigint NOT NULL,
@@ -408,14 +408,15 @@ CREATE TABLE update_tier.uncounted (
     at         timestamptz NOT NULL
 );
 CREATE INDEX uncounted_package ON update_tier.uncounted (package_id);
--- Without a key: where it is published, rows could not be deleted otherwise.
+-- The table has no key.  If it is published, the server needs this for DELETE.
 ALTER TABLE update_tier.uncounted REPLICA IDENTITY FULL;
 COMMENT ON TABLE update_tier.uncounted IS
 'One row for each report that is not counted yet in update_tier.rollout and update_tier.package. Gates and views count it, too. The next transaction that locks the package counts it there, and deletes the row.';
 
--- What must hold between the columns of a row.  The executor reads the stored
--- form of a table's CHECKs for every statement that writes to it, which took
--- four times as long as the rest of the statement: so it is one short call.
+-- Rules about several columns of a row.  They are one short function call: the
+-- executor reads the stored form of a table's CHECKs for every statement that
+-- writes to the table.  With longer CHECKs this took four times as long as the
+-- rest of the statement.
 CREATE FUNCTION update_tier.is_consistent(rollout update_tier.rollout) RETURNS boolean
 AS 'MODULE_PATHNAME', 'update_tier_rollout_is_consistent'
 LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
@@ -467,8 +468,9 @@ SELECT pg_catalog.pg_extension_config_dump('update_tier.event_id', '');
 --
 -- Rollouts: functions
 --
--- PUBLIC may execute neither those that change something nor those that tell
--- of workspaces, which they read as the table's owner.
+-- PUBLIC may not execute them, except rollouts_now(): it checks that the caller
+-- may read the view status.  Functions that need the attached table read it as
+-- its owner.
 --
 
 CREATE FUNCTION update_tier.set_policy(
@@ -714,7 +716,7 @@ REVOKE EXECUTE ON FUNCTION
     update_tier.prune
 FROM PUBLIC;
 
--- What an operator watches: what needs attention first.  Never counts the fleet.
+-- For operators: rollouts that need attention come first.  Does not count the fleet.
 CREATE VIEW update_tier.status AS
 SELECT r.package,
        r.version,
@@ -737,8 +739,8 @@ SELECT r.package,
 COMMENT ON VIEW update_tier.status IS
 'One row for each rollout, the rollouts that need attention first: its phase, counts for each tier, the ends of its soak and ramp, the reason why it waits (waits_for), the reason given with the last verb or of the halt, and when a search last looked through the whole fleet and found no workspace that was due (swept_at).';
 
--- The version is that of a rollout, or of none: in two parts, so that each has an
--- index for package and version.
+-- The version is in rollout.version, or in runs_version if it was not started.  A
+-- query with package and version uses an index in each part of the UNION ALL.
 CREATE VIEW update_tier.installed AS
 SELECT i.package,
        i.workspace,
@@ -771,7 +773,7 @@ COMMENT ON VIEW update_tier.installed IS
 
 
 --
--- Attach "workspaces", where there is one beside us
+-- Attach the table "workspaces" of the extension's schema, if it exists
 --
 
 CREATE FUNCTION update_tier.attach_at_install(workspaces regclass) RETURNS void

@@ -147,7 +147,7 @@ tally(int v, Tier tier)
 static void
 phases(void)
 {
-	begin("canaries, then a soak, then everybody");
+	begin("canaries first, then a soak, then production");
 	start(1);
 	EXPECT(phase(1) == PHASE_CANARY);
 	EXPECT(answer(1, 1) == ANSWER_DUE && answer(1, 3) == ANSWER_NEEDS_CANARY);
@@ -158,19 +158,19 @@ phases(void)
 	wait_for(1);
 	EXPECT(phase(1) == PHASE_PROMOTED && answer(1, 3) == ANSWER_DUE);
 
-	begin("distinct canaries: one that succeeds twice is one");
+	begin("min_successes counts distinct canaries: a canary that succeeds twice counts once");
 	rules.policy.min_successes = 2;
 	start(1);
 	EXPECT(succeeds(1, 1) && force(1, 1) && succeeded(1) && phase(1) == PHASE_CANARY);
 	EXPECT(tally(1, TIER_CANARY)->succeeded == 1);
 	EXPECT(succeeds(1, 2) && phase(1) == PHASE_SOAKING);
 
-	begin("a newer version takes the place of one in canary");
+	begin("a newer version supersedes a version in canary");
 	start(1);
 	start(2);
 	EXPECT(phase(1) == PHASE_SUPERSEDED && phase(2) == PHASE_CANARY);
 
-	begin("but not while canaries make progress, until a lease is over");
+	begin("a newer version is queued while the canaries of the older one make progress, until a lease is over");
 	rules.policy.min_successes = 2;
 	start(1);
 	EXPECT(succeeds(1, 1));
@@ -181,14 +181,14 @@ phases(void)
 	wait_for(1);
 	EXPECT(phase(1) == PHASE_SUPERSEDED && phase(2) == PHASE_CANARY);
 
-	begin("what production does is no progress of canaries");
+	begin("a success in production is no progress of the canaries");
 	rules.policy.min_successes = 2;
 	start(1);
 	EXPECT(force(1, 3) && succeeded(3));
 	start(2);
 	EXPECT(phase(1) == PHASE_SUPERSEDED);
 
-	begin("it queues behind one that soaks, and of several the newest waits");
+	begin("a newer version is queued while an older one soaks; of several queued versions only the newest waits");
 	start(1);
 	EXPECT(succeeds(1, 1));
 	start(2);
@@ -197,7 +197,7 @@ phases(void)
 	wait_for(10);
 	EXPECT(phase(1) == PHASE_PROMOTED && phase(3) == PHASE_CANARY);
 
-	begin("halted and aborted block nobody");
+	begin("halted and aborted versions do not block a newer version");
 	start(1);
 	EXPECT(halt(1));
 	start(2);
@@ -206,7 +206,7 @@ phases(void)
 	start(3);
 	EXPECT(phase(2) == PHASE_ABORTED && phase(3) == PHASE_CANARY);
 
-	begin("what waits gets its turn at once when the one before it is halted, or aborted");
+	begin("a queued version enters canary at once when the version before it is halted or aborted");
 	start(1);
 	EXPECT(succeeds(1, 1));
 	start(2);
@@ -215,14 +215,14 @@ phases(void)
 	start(3);
 	EXPECT(phase(3) == PHASE_QUEUED && abort_version(2) && phase(3) == PHASE_CANARY);
 
-	begin("what was promoted before shows as superseded, and is open again when the newer one is halted");
+	begin("a version promoted before shows as superseded, and is open again when the newer one is halted");
 	ship(1);
 	ship(2);
 	EXPECT(phase(1) == PHASE_SUPERSEDED && promoted() == 2);
 	EXPECT(halt(2));
 	EXPECT(phase(1) == PHASE_PROMOTED && promoted() == 1 && answer(1, 3) == ANSWER_DUE);
 
-	begin("or aborted: without a new soak or ramp");
+	begin("a version promoted before is open again when the newer one is aborted, without a new soak or ramp");
 	rules.policy.ramp = 100;
 	ship(1);
 	wait_for(100);
@@ -231,21 +231,21 @@ phases(void)
 	EXPECT(machine_is_open(&world.package, &world.versions[0], TIER_PRODUCTION, world.clock));
 	EXPECT(answer(1, 3) == ANSWER_DUE && answer(1, 4) == ANSWER_DUE);
 
-	begin("the promoted version is the newest that is neither halted nor aborted, however many are");
+	begin("the promoted version is the newest that was promoted and is neither halted nor aborted");
 	ship(1);
 	ship(2);
 	ship(3);
 	EXPECT(promoted() == 3 && halt(3) && promoted() == 2 && abort_version(2) && promoted() == 1);
 	EXPECT(halt(1) && promoted() == 0 && wanted(3) == 0);
 
-	begin("a halted version that a newer one was promoted past shows as superseded");
+	begin("a halted version shows as superseded after a newer one was promoted");
 	ship(1);
 	EXPECT(halt(1));
 	ship(2);
 	EXPECT(phase(1) == PHASE_SUPERSEDED);
 	EXPECT(refuses(resume, 1) == REFUSED_REPLACED);
 
-	begin("no canary, no production; require_canary = false soaks on time alone");
+	begin("without canaries production stays closed; with require_canary = false a version soaks from its start");
 	rules.canaries = 0;
 	world_make(&world, &rules);
 	start(1);
@@ -257,7 +257,7 @@ phases(void)
 	wait_for(10);
 	EXPECT(phase(2) == PHASE_PROMOTED);
 
-	begin("without auto_promote the soak ends with promote");
+	begin("with auto_promote = false only promote ends the soak");
 	rules.policy.auto_promote = false;
 	start(1);
 	EXPECT(succeeds(1, 1));
@@ -265,7 +265,7 @@ phases(void)
 	EXPECT(phase(1) == PHASE_SOAKING);
 	EXPECT(promote(1) && phase(1) == PHASE_PROMOTED);
 
-	begin("promote from canary or from the queue takes a reason, and supersedes what is older");
+	begin("promote needs a reason in canary and in queued, and supersedes older versions");
 	start(1);
 	EXPECT(!promote(1) && phase(1) == PHASE_CANARY);
 	EXPECT(succeeds(1, 1));
@@ -273,7 +273,7 @@ phases(void)
 	EXPECT(refuses(promote, 2, false) == REFUSED_REASON && promote_because(2));
 	EXPECT(phase(1) == PHASE_SUPERSEDED && phase(2) == PHASE_PROMOTED);
 
-	begin("promote supersedes what is older and on its way, and lets what is newer have its turn");
+	begin("promote supersedes an older version that soaks, and lets a queued newer version enter canary");
 	start(1);
 	EXPECT(succeeds(1, 1));
 	start(2);
@@ -283,7 +283,7 @@ phases(void)
 	EXPECT(phase(3) == PHASE_QUEUED && promote_because(3));
 	EXPECT(phase(2) == PHASE_SUPERSEDED && phase(1) == PHASE_SUPERSEDED);
 
-	begin("also what is in canary; what skips the soak has no soak");
+	begin("promote supersedes an older version in canary; a version promoted from queued has no soak");
 	rules.policy.min_successes = 2;
 	start(1);
 	EXPECT(succeeds(1, 1));
@@ -291,7 +291,7 @@ phases(void)
 	EXPECT(phase(1) == PHASE_CANARY && phase(2) == PHASE_QUEUED && promote_because(2) && phase(1) == PHASE_SUPERSEDED);
 	EXPECT(world.versions[1].soaks_from == world.clock && world.versions[1].promoted_at == world.clock);
 
-	begin("progress is what canaries did in this run");
+	begin("only successes of this run count as progress");
 	rules.policy.min_successes = 2;
 	start(1);
 	EXPECT(succeeds(1, 1) && abort_version(1) && retry(1) && phase(1) == PHASE_CANARY);
@@ -299,14 +299,14 @@ phases(void)
 	start(2);
 	EXPECT(phase(1) == PHASE_SUPERSEDED);
 
-	begin("also if it was halted and resumed since");
+	begin("a success before halt and resume still counts as progress");
 	rules.policy.min_successes = 2;
 	start(1);
 	EXPECT(succeeds(1, 1) && halt(1) && resume(1) && phase(1) == PHASE_CANARY);
 	start(2);
 	EXPECT(phase(1) == PHASE_CANARY && phase(2) == PHASE_QUEUED);
 
-	begin("what takes the place of a version is named, also while it soaks or waits");
+	begin("machine_successor() returns the version that takes the place, also while that one soaks or is queued");
 	start(1);
 	EXPECT(succeeds(1, 1) && halt(1));
 	start(2);
@@ -316,7 +316,7 @@ phases(void)
 	EXPECT(phase(3) == PHASE_QUEUED && machine_successor(&world.package, &world.versions[1]) == &world.versions[2]);
 	EXPECT(machine_turn_at(&world.package, &world.versions[1]) == world.package.stamp);
 
-	begin("the way back from the promoted version is the one promoted before it");
+	begin("machine_promoted_before() returns the version promoted before, and skips aborted ones");
 	ship(1);
 	EXPECT(machine_promoted_before(&world.package, &world.versions[0]) == NULL);
 	ship(2);
@@ -325,7 +325,7 @@ phases(void)
 	EXPECT(machine_promoted_before(&world.package, &world.versions[2]) == &world.versions[1] && abort_version(2));
 	EXPECT(machine_promoted_before(&world.package, &world.versions[2]) == &world.versions[0]);
 
-	begin("a version is started with the policy of that time, and keeps it");
+	begin("start copies the policy, and later changes do not affect the version");
 	start(1);
 	rules.policy.soak = 1;
 	EXPECT(succeeds(1, 1));
@@ -406,7 +406,7 @@ permitted(void)
 		EXPECT(refuses(retry, 1, 100, &policy) == verbs[i].retry);
 	}
 
-	begin("and while it is queued");
+	begin("each verb, in phase queued");
 	start(1);
 	EXPECT(succeeds(1, 1));
 	start(2);
@@ -429,7 +429,7 @@ operators(void)
 	wait_for(10);
 	EXPECT(phase(1) == PHASE_PROMOTED);
 
-	begin("resume acknowledges the failures so far, and no others");
+	begin("resume acknowledges the failures so far, and no later ones");
 	rules.policy.max_failures = 1;
 	rules.canaries = 4;
 	world_make(&world, &rules);
@@ -439,7 +439,7 @@ operators(void)
 	EXPECT(claim(1, 3) && failed(3) && phase(1) == PHASE_CANARY);
 	EXPECT(claim(1, 4) && failed(4) && phase(1) == PHASE_HALTED);
 
-	begin("nor does a failure that was acknowledged count again when it is reported anew");
+	begin("a success after an acknowledged failure removes the failure and its acknowledgement");
 	rules.policy.max_failures = 1;
 	start(1);
 	EXPECT(claim(1, 1) && failed(1) && halt(1) && resume(1));
@@ -448,19 +448,19 @@ operators(void)
 	EXPECT(succeeds(1, 1));
 	EXPECT(tally(1, TIER_CANARY)->failed == 1 && tally(1, TIER_CANARY)->acknowledged == 0);
 
-	begin("a retry ends a halt, too, and needs no resume");
+	begin("retry ends a halt without resume");
 	start(1);
 	EXPECT(claim(1, 1) && failed(1) && retry(1) && phase(1) == PHASE_CANARY);
 	EXPECT(tally(1, TIER_CANARY)->failed == 0);
 
-	begin("resume restarts the soak, also of what was promoted");
+	begin("resume restarts the soak, also of a version that was promoted");
 	ship(1);
 	EXPECT(halt(1) && resume(1) && phase(1) == PHASE_SOAKING);
 	EXPECT(machine_ramp_ends_at(&world.versions[0]) == NEVER);
 	wait_for(9);
 	EXPECT(phase(1) == PHASE_SOAKING);
 
-	begin("resume gives the workspaces behind the failures their attempts back");
+	begin("resume gives workspaces that failed their attempts back");
 	rules.policy.max_attempts = 1;
 	start(1);
 	EXPECT(claim(1, 1) && error(1) && phase(1) == PHASE_HALTED);
@@ -468,7 +468,7 @@ operators(void)
 	wait_for(2);
 	EXPECT(answer(1, 1) == ANSWER_DUE);
 
-	begin("from the next attempt on they count again");
+	begin("attempts that begin after resume count");
 	rules.policy.max_attempts = 2;
 	start(1);
 	EXPECT(claim(1, 1) && error(1));
@@ -479,7 +479,7 @@ operators(void)
 	wait_for(2);
 	EXPECT(claim(1, 1) && error(1) && phase(1) == PHASE_HALTED);
 
-	begin("also where the lease of the last attempt ends");
+	begin("a last attempt after resume whose lease ends halts the version again");
 	rules.policy.max_attempts = 1;
 	start(1);
 	EXPECT(claim(1, 1) && error(1) && phase(1) == PHASE_HALTED && resume(1));
@@ -488,19 +488,19 @@ operators(void)
 	wait_for(rules.policy.lease + 1);
 	EXPECT(phase(1) == PHASE_HALTED);
 
-	begin("resume is refused when a newer version has taken the place");
+	begin("resume is refused when a newer version has taken the place of this one");
 	start(1);
 	EXPECT(halt(1));
 	start(2);
 	EXPECT(refuses(resume, 1) == REFUSED_REPLACED && machine_successor(&world.package, &world.versions[0]) == &world.versions[1]);
 	EXPECT(halt(2) && resume(1));
 
-	begin("also what was promoted, and a newer one after it");
+	begin("resume is refused for a promoted version after a newer one was promoted");
 	ship(1);
 	ship(2);
 	EXPECT(refuses(resume, 1) == REFUSED_REPLACED && refuses(promote, 1, true) == REFUSED_PHASE && refuses(halt, 1) == REFUSED_PHASE);
 
-	begin("abort is the rollback: whoever was handed the version is due for the promoted one");
+	begin("rollback: after abort, a workspace that was handed the version is due for the promoted one");
 	ship(1);
 	EXPECT(succeeds(1, 3));
 	start(2);
@@ -509,7 +509,7 @@ operators(void)
 	EXPECT(answer(1, 1) == ANSWER_DUE && wanted(1) == 1);
 	EXPECT(succeeds(1, 1) && world.installations[0].runs == 1);
 
-	begin("so it is where the attempt failed, or nobody knows what came of it");
+	begin("rollback after an attempt that failed, or whose outcome is unknown");
 	ship(1);
 	rules.policy.max_failures = 2;
 	start(2);
@@ -517,7 +517,7 @@ operators(void)
 	wait_for(2);
 	EXPECT(succeeds(1, 1) && succeeds(1, 2));
 
-	begin("a superseded version is left for an older one where nothing newer is on its way");
+	begin("rollback from a superseded version, if no newer version is in canary, soaking or promoted");
 	ship(1);
 	start(2);
 	EXPECT(claim(2, 1) && error(1));
@@ -526,7 +526,7 @@ operators(void)
 	EXPECT(phase(2) == PHASE_SUPERSEDED && answer(1, 1) == ANSWER_HAS_NEWER && answer(3, 1) == ANSWER_DUE);
 	EXPECT(abort_version(3) && answer(1, 1) == ANSWER_DUE && wanted(1) == 1);
 
-	begin("and not back to what a ramp still has open, where something newer is promoted");
+	begin("no rollback from a superseded version while a newer version is promoted and ramps");
 	rules.policy.soak = 0;
 	ship(1);
 	start(2);
@@ -537,7 +537,7 @@ operators(void)
 	EXPECT(answer(3, 4) == ANSWER_RAMPING && answer(1, 4) == ANSWER_HAS_NEWER && wanted(4) == 2);
 	EXPECT(answer(1, 3) == ANSWER_DUE && wanted(3) == 1);
 
-	begin("also where it was promoted, and a newer one that was promoted after it is aborted");
+	begin("rollback from an aborted version waits until the newer promoted version is aborted, too");
 	ship(1);
 	ship(2);
 	EXPECT(succeeds(2, 3));
@@ -545,14 +545,14 @@ operators(void)
 	EXPECT(abort_version(2) && answer(1, 3) == ANSWER_SUPERSEDED && answer(3, 3) == ANSWER_DUE);
 	EXPECT(abort_version(3) && answer(1, 3) == ANSWER_DUE && succeeds(1, 3));
 
-	begin("while the newer version is halted a workspace waits, and keeps what it has");
+	begin("while the newer version is halted, a workspace that was handed it is due for nothing older");
 	ship(1);
 	start(2);
 	EXPECT(succeeds(2, 1) && halt(2));
 	EXPECT(answer(1, 1) == ANSWER_HAS_HALTED && wanted(1) == 2);
 	EXPECT(answer(1, 2) == ANSWER_DUE && wanted(2) == 1);
 
-	begin("retry begins a new run as the newest: evidence and attempts no longer count, leases do");
+	begin("retry begins a new run: evidence and attempts of the run before no longer count, leases do");
 	start(1);
 	EXPECT(succeeds(1, 1) && claim(1, 2));
 	EXPECT(abort_version(1) && retry(1));
@@ -562,7 +562,7 @@ operators(void)
 	EXPECT(world.package.in_flight == 0 && tally(1, TIER_CANARY)->succeeded == 0 && world.installations[1].runs == 1);
 	EXPECT(!retry(1));
 
-	begin("and a lease of the run before that expires is no failure of this one");
+	begin("a lease of an earlier run that expires is no failure in this run");
 	rules.policy.max_attempts = 1;
 	start(1);
 	EXPECT(claim(1, 1) && abort_version(1) && retry(1));
@@ -570,7 +570,7 @@ operators(void)
 	EXPECT(world.installations[0].state == STATE_EXPIRED && world.package.in_flight == 0);
 	EXPECT(phase(1) == PHASE_CANARY && tally(1, TIER_CANARY)->failed == 0);
 
-	begin("of an attempt the caller can ask whether it is of this run, and the last");
+	begin("machine_is_of_run() and machine_is_last_attempt()");
 	rules.policy.max_attempts = 1;
 	start(1);
 	EXPECT(claim(1, 1) && machine_is_of_run(&world.package, &world.installations[0]));
@@ -579,7 +579,7 @@ operators(void)
 	EXPECT(abort_version(1) && retry(1) && !machine_is_of_run(&world.package, &world.installations[0]));
 	EXPECT(!machine_is_last_attempt(&world.package, &world.installations[0]));
 
-	begin("what is left of a version that was deleted is no evidence, and ends");
+	begin("an attempt at a version that was deleted ends, and is no evidence");
 	start(1);
 	world.installations[0] = (Installation){ .rollout = 99, .run = 1, .ordinal = 0, .attempt = 1, .token = 7, .state = STATE_CLAIMED, .lease_until = world.clock + 5 };
 	world.installations[1] = world.installations[0];
@@ -590,7 +590,7 @@ operators(void)
 	EXPECT(world.package.in_flight == 0 && world.installations[1].state == STATE_EXPIRED && phase(1) == PHASE_CANARY);
 	EXPECT(answer(1, 1) == ANSWER_DUE && answer(1, 2) == ANSWER_DUE);
 
-	begin("retry makes a version the newest, with the policy of that time");
+	begin("retry makes a version the newest, and copies the current policy");
 	ship(1);
 	ship(2);
 	rules.policy.soak = 1;
@@ -599,7 +599,7 @@ operators(void)
 	wait_for(1);
 	EXPECT(promoted() == 1 && phase(2) == PHASE_SUPERSEDED);
 
-	begin("a version that was retried does not hold back who had it from before");
+	begin("an attempt of an earlier run does not hold a workspace back from another version");
 	rules.policy.auto_promote = false;
 	start(1);
 	EXPECT(promote_because(1) && succeeds(1, 3));
@@ -616,7 +616,7 @@ clocks(void)
 	world_settle(&world, world.clock - 5);
 	EXPECT(world.package.stamp == world.clock && phase(1) == PHASE_PROMOTED);
 
-	begin("what opens to production is asked with the caller's moment, what closes goes by the clock");
+	begin("a promotion counts from the caller's moment on, a halt counts at once");
 	ship(1);
 	EXPECT(machine_is_open(&world.package, &world.versions[0], TIER_PRODUCTION, world.clock));
 	EXPECT(!machine_is_open(&world.package, &world.versions[0], TIER_PRODUCTION, world.clock - 1));
@@ -624,7 +624,7 @@ clocks(void)
 	EXPECT(halt(1));
 	EXPECT(!machine_is_open(&world.package, &world.versions[0], TIER_CANARY, world.clock - 1));
 
-	begin("the next moment is the end of a lease, of a soak, or of the progress that others wait for");
+	begin("the next moment is the end of a lease, of a soak, or of progress for which a queued version waits");
 	EXPECT(machine_next_moment(&world.package) == NEVER);
 	rules.policy.min_successes = 2;
 	start(1);
@@ -643,7 +643,7 @@ clocks(void)
 	EXPECT(succeeded(3) && did(DEED_POLICY, 0, 0) && machine_next_moment(&world.package) == NEVER);
 	EXPECT(machine_turn_at(&world.package, &world.versions[1]) == NEVER);
 
-	begin("where a soak and a last attempt end at one moment, the one that holds production back comes first");
+	begin("if a soak and the lease of a last attempt end at the same moment, the failure comes first");
 	rules.policy.soak = 5;
 	rules.policy.max_attempts = 1;
 	start(1);
@@ -662,20 +662,20 @@ clocks(void)
 static void
 outcomes(void)
 {
-	begin("a failure is against the version, and more than max_failures halt it");
+	begin("more than max_failures failures halt a version");
 	rules.policy.max_failures = 1;
 	start(1);
 	EXPECT(claim(1, 1) && failed(1) && phase(1) == PHASE_CANARY);
 	EXPECT(claim(1, 2) && failed(2) && phase(1) == PHASE_HALTED);
 
-	begin("each tier by itself");
+	begin("max_failures counts each tier by itself");
 	rules.policy.max_failures = 1;
 	start(1);
 	EXPECT(claim(1, 1) && failed(1) && force(1, 3) && failed(3) && phase(1) == PHASE_CANARY);
 	EXPECT(force(1, 4) && failed(4) && phase(1) == PHASE_HALTED);
 	EXPECT(world.events[world.package.event_count - 1].tier == TIER_PRODUCTION);
 
-	begin("a workspace that failed is due again after the delay, unless that has halted the version");
+	begin("a workspace that failed is due again after retry_delay, unless the version is halted");
 	rules.policy.max_failures = 1;
 	start(1);
 	EXPECT(claim(1, 1) && failed(1) && answer(1, 1) == ANSWER_RETRY_LATER);
@@ -687,7 +687,7 @@ outcomes(void)
 	wait_for(2);
 	EXPECT(answer(1, 1) == ANSWER_HALTED);
 
-	begin("until its attempts are spent");
+	begin("after max_attempts attempts a workspace is not due again");
 	rules.policy.max_failures = 1;
 	rules.policy.max_attempts = 2;
 	start(1);
@@ -697,21 +697,21 @@ outcomes(void)
 	wait_for(2);
 	EXPECT(answer(1, 1) == ANSWER_SPENT && wanted(1) == 1 && !claim(1, 1));
 
-	begin("and more than max_failure_percent of the tier's outcomes");
+	begin("more than max_failure_percent of the tier's outcomes halt a version");
 	rules.policy.max_failure_percent = 50;
 	start(1);
 	EXPECT(succeeds(1, 1) && claim(1, 2) && failed(2));
 	EXPECT(phase(1) == PHASE_SOAKING);
 	EXPECT(failed(1) && phase(1) == PHASE_HALTED);
 
-	begin("both thresholds, and not one of them");
+	begin("a version is halted only if both thresholds are exceeded");
 	rules.policy.max_failures = 1;
 	rules.policy.max_failure_percent = 10;
 	start(1);
 	EXPECT(claim(1, 1) && failed(1) && phase(1) == PHASE_CANARY);
 	EXPECT(claim(1, 2) && failed(2) && phase(1) == PHASE_HALTED);
 
-	begin("the share does not grow as a newer version takes the successes away");
+	begin("the percentage of failures does not grow when workspaces get a newer version");
 	rules.policy.max_failure_percent = 40;
 	rules.canaries = 4;
 	world_make(&world, &rules);
@@ -728,20 +728,20 @@ outcomes(void)
 	EXPECT(claim(1, 1) && failed(1) && phase(1) == PHASE_PROMOTED);
 	EXPECT(claim(1, 2) && failed(2) && phase(1) == PHASE_HALTED);
 
-	begin("an error is no evidence, but for the last attempt");
+	begin("an error is no evidence, except that the last attempt counts as a failure");
 	rules.policy.max_attempts = 2;
 	start(1);
 	EXPECT(claim(1, 1) && error(1) && answer(1, 1) == ANSWER_RETRY_LATER);
 	wait_for(2);
 	EXPECT(claim(1, 1) && error(1) && phase(1) == PHASE_HALTED);
 
-	begin("which is none of a workspace that is gone");
+	begin("an error of a last attempt is no failure if the workspace is no longer live");
 	rules.policy.max_attempts = 1;
 	start(1);
 	EXPECT(claim(1, 1) && did(DEED_GO, 0, 1) && error(1) && phase(1) == PHASE_CANARY);
 	EXPECT(tally(1, TIER_CANARY)->failed == 0);
 
-	begin("a lease that expires uses an attempt, and the workspace is due after the delay");
+	begin("a lease that expires uses an attempt, and the workspace is due again after retry_delay");
 	start(1);
 	EXPECT(claim(1, 1));
 	wait_for(5);
@@ -750,13 +750,13 @@ outcomes(void)
 	wait_for(2);
 	EXPECT(claim(1, 1) && world.installations[0].attempt == 2);
 
-	begin("a report after that is good: the attempt was not replaced");
+	begin("a report for an expired lease counts if the attempt was not replaced");
 	start(1);
 	EXPECT(claim(1, 1));
 	wait_for(6);
 	EXPECT(succeeded(1) && phase(1) == PHASE_SOAKING && world.package.in_flight == 0);
 
-	begin("so is a lease that expires; not of a workspace that is gone");
+	begin("the expired lease of a last attempt is a failure, unless the workspace is no longer live");
 	rules.policy.max_attempts = 1;
 	start(1);
 	EXPECT(claim(1, 1) && claim(1, 2) && did(DEED_GO, 0, 1));
@@ -769,11 +769,11 @@ outcomes(void)
 	wait_for(5);
 	EXPECT(phase(2) == PHASE_HALTED);
 
-	begin("nor is a report of a workspace that is gone");
+	begin("a report is no evidence if the workspace is no longer live");
 	start(1);
 	EXPECT(claim(1, 1) && did(DEED_GO, 0, 1) && failed(1) && phase(1) == PHASE_CANARY);
 
-	begin("what expired is not counted again by a late report, nor for the first time");
+	begin("an error reported after the lease expired adds no failure");
 	rules.policy.max_attempts = 1;
 	start(1);
 	EXPECT(claim(1, 1) && did(DEED_GO, 0, 1));
@@ -781,7 +781,7 @@ outcomes(void)
 	EXPECT(world.installations[0].state == STATE_EXPIRED && did(DEED_GO, 0, 1));
 	EXPECT(error(1) && phase(1) == PHASE_CANARY);
 
-	begin("what was skipped is no evidence, ever, and uses no attempt");
+	begin("skipped is no evidence and uses no attempt");
 	rules.policy.max_attempts = 1;
 	start(1);
 	for (int i = 0; i < 5; i++)
@@ -791,13 +791,13 @@ outcomes(void)
 	}
 	EXPECT(succeeds(1, 1) && phase(1) == PHASE_SOAKING);
 
-	begin("a workspace that was skipped counts with what it runs");
+	begin("after skipped, the version that the workspace runs counts as the one it was handed");
 	ship(1);
 	start(2);
 	EXPECT(claim(2, 1) && skipped(1) && abort_version(2));
 	EXPECT(world.installations[0].runs == 1 && wanted(1) == 1);
 
-	begin("and is due for nothing when the newer version is halted, as it runs the promoted one");
+	begin("after skipped, a workspace that runs the promoted version is not due when the newer version is halted");
 	ship(1);
 	EXPECT(succeeds(1, 3));
 	start(2);
@@ -805,21 +805,21 @@ outcomes(void)
 	wait_for(2);
 	EXPECT(answer(1, 3) == ANSWER_DONE);
 
-	begin("one that was handed nothing before is as good as new");
+	begin("after skipped, a workspace that runs no known version is due like a new one");
 	ship(1);
 	start(2);
 	EXPECT(promote_because(2) && claim(2, 3) && skipped(3) && halt(2));
 	wait_for(2);
 	EXPECT(wanted(3) == 1 && answer(1, 3) == ANSWER_DUE);
 
-	begin("unless an attempt before was not skipped");
+	begin("skipped after an error: the version counts as handed out");
 	ship(1);
 	start(2);
 	EXPECT(claim(2, 1) && error(1));
 	wait_for(2);
 	EXPECT(claim(2, 1) && skipped(1) && halt(2) && answer(1, 1) == ANSWER_HAS_HALTED);
 
-	begin("what it runs can be halted, too");
+	begin("after skipped, a workspace that runs a halted version is due for nothing older");
 	ship(1);
 	EXPECT(succeeds(1, 3));
 	start(2);
@@ -829,7 +829,7 @@ outcomes(void)
 	wait_for(2);
 	EXPECT(promoted() == 1 && answer(1, 3) == ANSWER_HAS_HALTED && wanted(3) == 2);
 
-	begin("within an attempt a report may worsen, and never improve");
+	begin("within an attempt an outcome may worsen, never improve");
 	start(1);
 	EXPECT(succeeds(1, 1) && phase(1) == PHASE_SOAKING);
 	EXPECT(!succeeded(1) && !skipped(1));
@@ -845,7 +845,7 @@ outcomes(void)
 	EXPECT(machine_report(&world.package, &world.installations[0], STATE_ERROR, true) == UNCHANGED);
 	EXPECT(world.installations[0].retry_at == world.clock + 1);
 
-	begin("a success that is tried again replaces that workspace's failure");
+	begin("a success of a later attempt replaces the failure of the workspace");
 	rules.policy.max_failures = 1;
 	start(1);
 	EXPECT(claim(1, 1) && failed(1));
@@ -858,14 +858,14 @@ outcomes(void)
 	EXPECT(claim(1, 1) && did(DEED_FLIP, 0, 1) && succeeded(1));
 	EXPECT(world.versions[0].tally[TIER_CANARY].succeeded == 1 && phase(1) == PHASE_SOAKING);
 
-	begin("so does a failure, and what production did is no canary's success");
+	begin("a failure, and a success in production, count for the tier at the time of the claim");
 	start(1);
 	EXPECT(force(1, 3) && did(DEED_FLIP, 0, 3) && succeeded(3) && phase(1) == PHASE_CANARY);
 	EXPECT(tally(1, TIER_PRODUCTION)->succeeded == 1);
 	EXPECT(claim(1, 1) && did(DEED_FLIP, 0, 1) && failed(1) && phase(1) == PHASE_HALTED);
 	EXPECT(tally(1, TIER_CANARY)->failed == 1);
 
-	begin("a workspace that appears, or changes tier, is due for what its tier has open");
+	begin("a workspace that appears or changes tier is due for the version open to its tier");
 	EXPECT(did(DEED_GO, 0, 2));
 	start(1);
 	EXPECT(answer(1, 2) == ANSWER_NOT_LIVE && !claim(1, 2) && !force(1, 2));
@@ -877,13 +877,13 @@ outcomes(void)
 static void
 leases(void)
 {
-	begin("one lease for each workspace, whatever the version");
+	begin("one live lease for each workspace, all versions together");
 	ship(1);
 	EXPECT(claim(1, 3));
 	start(2);
 	EXPECT(answer(2, 3) == ANSWER_LEASED && !force(2, 3));
 
-	begin("the budget is of the package, all versions together");
+	begin("the budget counts the leases of the package, all versions together");
 	rules.policy.max_in_flight = 1;
 	ship(1);
 	EXPECT(claim(1, 3));
@@ -907,7 +907,7 @@ leases(void)
 	wait_for(1);
 	EXPECT(world.installations[0].state == STATE_EXPIRED && !did(DEED_EXTEND, 0, 1));
 
-	begin("and never brings it forward");
+	begin("extend never brings the end of a lease forward");
 	start(1);
 	EXPECT(claim(1, 1) && machine_extend(&world.package, &world.installations[0], 20) == ACCEPTED);
 	EXPECT(machine_extend(&world.package, &world.installations[0], 0) == ACCEPTED);
@@ -925,7 +925,7 @@ leases(void)
 	EXPECT(world.installations[0].state == STATE_CLAIMED);
 	EXPECT(machine_report(&world.package, &world.installations[0], STATE_SUCCEEDED, true) == ACCEPTED);
 
-	begin("so is an extension");
+	begin("extend is judged by the start of its statement");
 	start(1);
 	EXPECT(claim(1, 1));
 	world.package.lease_count = 1;
@@ -935,7 +935,7 @@ leases(void)
 	EXPECT(machine_extend(&world.package, &world.installations[0], 0) == ACCEPTED);
 	EXPECT(world.installations[0].lease_until == world.clock + 65);
 
-	begin("extend by a span puts off the end by that");
+	begin("extend by a span puts off the end by that span");
 	start(1);
 	EXPECT(claim(1, 1));
 	wait_for(1);
@@ -943,13 +943,13 @@ leases(void)
 	EXPECT(world.installations[0].lease_until == world.clock + 7);
 	EXPECT(succeeded(1) && machine_extend(&world.package, &world.installations[0], 3) == REFUSED_NO_LEASE);
 
-	begin("a budget below what is in flight grants nothing until it has drained");
+	begin("with more leases than a new budget, no claim is granted until enough leases have ended");
 	rules.other_policy.max_in_flight = 1;
 	start(1);
 	EXPECT(claim(1, 1) && force(1, 3) && did(DEED_POLICY, 0, 0));
 	EXPECT(!claim(1, 2) && succeeded(3) && !claim(1, 2) && succeeded(1) && claim(1, 2));
 
-	begin("a soak is measured from when it began, by whatever policy is applied meanwhile");
+	begin("a soak that a new policy changes is measured from its beginning");
 	rules.other_policy.soak = 4;
 	start(1);
 	EXPECT(succeeds(1, 1));
@@ -958,20 +958,20 @@ leases(void)
 	wait_for(1);
 	EXPECT(phase(1) == PHASE_PROMOTED);
 
-	begin("what the new policy does not tolerate halts at once");
+	begin("more failures than a new policy tolerates halt a version at once");
 	rules.policy.max_failures = 1;
 	start(1);
 	EXPECT(succeeds(1, 1) && claim(1, 2) && failed(2) && phase(1) == PHASE_SOAKING);
 	EXPECT(did(DEED_POLICY, 0, 0) && phase(1) == PHASE_HALTED);
 
-	begin("a policy that is applied changes nothing that has ended");
+	begin("a new policy does not change a rollout that has ended");
 	rules.policy.max_failures = 1;
 	start(1);
 	EXPECT(claim(1, 1) && failed(1));
 	start(2);
 	EXPECT(did(DEED_POLICY, 0, 0) && phase(1) == PHASE_SUPERSEDED && world.versions[0].policy.max_failures == 1);
 
-	begin("not even if it is open again, as a newer one is halted by that");
+	begin("a new policy does not change a superseded version, even if it opens again because the newer one is halted");
 	rules.policy.max_failures = 1;
 	rules.other_policy.max_failures = 0;
 	start(1);
@@ -981,7 +981,7 @@ leases(void)
 	EXPECT(did(DEED_POLICY, 0, 0) && phase(2) == PHASE_HALTED && promoted() == 1);
 	EXPECT(world.versions[0].policy.max_failures == 1);
 
-	begin("freeze closes every gate, and phases go on");
+	begin("a freeze closes every gate, and phases still change");
 	start(1);
 	EXPECT(succeeds(1, 1) && did(DEED_FREEZE, 0, 0));
 	EXPECT(answer(1, 2) == ANSWER_FROZEN && !claim(1, 2));
@@ -989,7 +989,7 @@ leases(void)
 	EXPECT(phase(1) == PHASE_PROMOTED && answer(1, 3) == ANSWER_FROZEN);
 	EXPECT(did(DEED_FREEZE, 0, 0) && claim(1, 3));
 
-	begin("leases and reports go on, too");
+	begin("during a freeze reports count and leases expire");
 	start(1);
 	EXPECT(claim(1, 1) && claim(1, 2) && did(DEED_FREEZE, 0, 0));
 	EXPECT(succeeded(1) && phase(1) == PHASE_SOAKING && wanted(1) == 1 && wanted(2) == 0);
@@ -997,7 +997,7 @@ leases(void)
 	wait_for(5);
 	EXPECT(world.installations[1].state == STATE_EXPIRED);
 
-	begin("until the moment that the freeze names");
+	begin("a freeze ends at the moment that it names");
 	ship(1);
 	world.package.frozen_until = world.clock + 3;
 	wait_for(2);
@@ -1019,18 +1019,18 @@ by_hand(void)
 	start(1);
 	EXPECT(claim(1, 1) && did(DEED_OBSERVE_GOOD, 1, 1) && world.package.in_flight == 0);
 
-	begin("and not one of another version, of which it tells nothing");
+	begin("observe does not end a lease of another version");
 	ship(1);
 	start(2);
 	EXPECT(claim(2, 1) && did(DEED_OBSERVE_GOOD, 1, 1));
 	EXPECT(world.package.in_flight == 1 && world.installations[0].runs == 1 && phase(2) == PHASE_CANARY);
 	EXPECT(succeeded(1) && world.installations[0].runs == 2);
 
-	begin("it can be evidence against a version, for the tier that the workspace has");
+	begin("observe with a failure is evidence against the version, for the current tier of the workspace");
 	start(1);
 	EXPECT(did(DEED_OBSERVE_BAD, 1, 3) && phase(1) == PHASE_HALTED && tally(1, TIER_PRODUCTION)->failed == 1);
 
-	begin("as a report would, it puts off the next attempt, and uses none");
+	begin("observe with a failure starts retry_delay and uses no attempt");
 	rules.policy.max_failures = 1;
 	rules.policy.max_attempts = 1;
 	start(1);
@@ -1038,26 +1038,26 @@ by_hand(void)
 	wait_for(2);
 	EXPECT(claim(1, 1) && world.installations[0].attempt == 1);
 
-	begin("what was observed has been handed out, as far as halts and older versions go");
+	begin("an observed version counts as handed out");
 	ship(1);
 	start(2);
 	EXPECT(claim(1, 1) == false && did(DEED_OBSERVE_GOOD, 2, 1) && halt(2) && answer(1, 1) == ANSWER_HAS_HALTED);
 	EXPECT(abort_version(2) && answer(1, 1) == ANSWER_DUE && machine_goes_back(&world.installations[0], &world.versions[0]));
 	EXPECT(!machine_goes_back(&world.installations[0], &world.versions[1]));
 
-	begin("unless the workspace is gone");
+	begin("observe is no evidence if the workspace is no longer live");
 	start(1);
 	EXPECT(did(DEED_GO, 0, 1) && did(DEED_OBSERVE_BAD, 1, 1) && did(DEED_OBSERVE_GOOD, 1, 1));
 	EXPECT(phase(1) == PHASE_CANARY && tally(1, TIER_CANARY)->failed == 0 && world.installations[0].runs == 1);
 
-	begin("what was observed without an attempt may also be seen to be better");
+	begin("a later observation without an attempt may improve the outcome");
 	rules.policy.max_failures = 1;
 	start(1);
 	EXPECT(did(DEED_OBSERVE_BAD, 1, 1) && tally(1, TIER_CANARY)->failed == 1);
 	EXPECT(did(DEED_OBSERVE_GOOD, 1, 1) && tally(1, TIER_CANARY)->failed == 0 && phase(1) == PHASE_SOAKING);
 	EXPECT(!did(DEED_OBSERVE_GOOD, 1, 1));
 
-	begin("an error, or what was skipped, ends a lease of the version and tells nothing else");
+	begin("observe with error or skipped ends a lease of the version and changes nothing else");
 	start(1);
 	{
 		Workspace one = world_workspace(&world, 0);
@@ -1069,22 +1069,22 @@ by_hand(void)
 		EXPECT(world.package.in_flight == 0 && world.installations[0].runs == NO_ROLLOUT && phase(1) == PHASE_CANARY);
 	}
 
-	begin("an older version by hand: the workspace is due for the one that it should have");
+	begin("after a manual install of an older version the workspace is due for its wanted version");
 	ship(1);
 	ship(2);
 	EXPECT(succeeds(2, 3) && did(DEED_OBSERVE_GOOD, 1, 3) && tally(2, TIER_PRODUCTION)->succeeded == 0);
 	EXPECT(answer(2, 3) == ANSWER_DUE && wanted(3) == 2);
 
-	begin("a version that nobody started is known to run, and the workspace is due");
+	begin("after observe of a version that was not started the workspace is due for the promoted one");
 	ship(1);
 	EXPECT(did(DEED_OBSERVE_UNKNOWN, 0, 1) && answer(1, 1) == ANSWER_DUE);
 
-	begin("forget: due from the beginning; not under a live lease");
+	begin("after forget a workspace is due from the beginning; forget is refused under a live lease");
 	ship(1);
 	EXPECT(answer(1, 1) == ANSWER_DONE && did(DEED_FORGET, 0, 1) && answer(1, 1) == ANSWER_DUE);
 	EXPECT(claim(1, 1) && !did(DEED_FORGET, 0, 1));
 
-	begin("also for what is older than what was forgotten, and with all attempts");
+	begin("after forget a workspace is due for an older version, and has all attempts");
 	ship(1);
 	rules.policy.max_attempts = 1;
 	rules.policy.max_failures = 1;
@@ -1099,7 +1099,7 @@ ramps(void)
 {
 	Moment first;
 
-	begin("a ramp: each workspace has its moment, and until then the version before");
+	begin("in a ramp each workspace has its own moment, and until then may have the version promoted before");
 	ship(1);
 	EXPECT(succeeds(1, 3));
 	rules.policy.ramp = 1000;
@@ -1124,7 +1124,7 @@ ramps(void)
 	wait_for(1);
 	EXPECT(answer(2, 3) == ANSWER_DUE && wanted(3) == 2);
 
-	begin("is_open says production when the ramp is over; canaries do not wait for theirs");
+	begin("is_open is true for production when the ramp is over; canaries do not wait for the ramp");
 	rules.policy.ramp = 20;
 	ship(1);
 	EXPECT(machine_is_open(&world.package, &world.versions[0], TIER_CANARY, world.clock) && answer(1, 2) == ANSWER_DUE);
@@ -1133,7 +1133,7 @@ ramps(void)
 	wait_for(1);
 	EXPECT(machine_is_open(&world.package, &world.versions[0], TIER_PRODUCTION, world.clock));
 
-	begin("the moment of a workspace is its share of the ramp after the promotion, also of a long one");
+	begin("the moment of a workspace is the promotion plus its share of the ramp, also for a long ramp");
 	rules.policy.ramp = 8 * ((Span) 1 << 40) + 8;
 	ship(1);
 	for (int w = 0; w < 4; w++)
@@ -1145,7 +1145,7 @@ ramps(void)
 		EXPECT(opens - world.versions[0].promoted_at == (Moment) (share * 8 * 256 + share * 8 / (UINT64_C(1) << 32)));
 	}
 
-	begin("resume soaks and ramps anew");
+	begin("resume restarts the soak and the ramp");
 	rules.policy.ramp = 20;
 	ship(1);
 	wait_for(20);
@@ -1154,7 +1154,7 @@ ramps(void)
 	wait_for(10);
 	EXPECT(phase(1) == PHASE_PROMOTED && machine_ramp_ends_at(&world.versions[0]) == world.clock + 20);
 
-	begin("a ramp is measured from when it began, by whatever policy is applied meanwhile");
+	begin("a ramp that a new policy changes is measured from its beginning");
 	rules.policy.ramp = 1000;
 	rules.other_policy.ramp = 5;
 	ship(1);
@@ -1170,10 +1170,10 @@ ramps(void)
 	EXPECT(promote(2) && answer(2, 3) == ANSWER_DUE);
 	EXPECT(halt(2) && answer(1, 3) == ANSWER_DUE);
 
-	begin("a share is of package, version and workspace, and not of their bytes one after the other");
+	begin("the share hashes package and version separately: \"ab\", \"c\" differs from \"a\", \"bc\"");
 	EXPECT(machine_ramp_share("ab", "c", (const uint8_t[WORKSPACE_ID_BYTES]){ 1 }) != machine_ramp_share("a", "bc", (const uint8_t[WORKSPACE_ID_BYTES]){ 1 }));
 
-	begin("shares are spread over the fleet, and in another order for each version");
+	begin("shares are spread evenly over the fleet, in another order for each version");
 	{
 		int quarters[4] = { 0 };
 		int earlier = 0;
@@ -1209,10 +1209,10 @@ rows(void)
 		bool	open = in == PHASE_QUEUED || in == PHASE_CANARY || in == PHASE_SOAKING || in == PHASE_PROMOTED;
 		Rollout rollout = some_rollout(in);
 
-		begin("a rollout is consistent, in every phase");
+		begin("a rollout is consistent in every phase");
 		EXPECT(machine_is_consistent(&rollout));
 
-		begin("not with failures that it does not tolerate, while it is open, in either tier");
+		begin("a rollout in an open phase with more failures than tolerated is inconsistent");
 		for (int tier = 0; tier < TIER_COUNT; tier++)
 		{
 			rollout = some_rollout(in);
@@ -1225,7 +1225,7 @@ rows(void)
 			EXPECT(machine_is_consistent(&rollout));
 		}
 
-		begin("of the percentage, what has moved on counts");
+		begin("workspaces that moved on count for max_failure_percent");
 		rollout = some_rollout(in);
 		rollout.policy.max_failure_percent = 50;
 		rollout.tally[TIER_CANARY] = (Tally){ .failed = 1 };
@@ -1233,14 +1233,14 @@ rows(void)
 		rollout.tally[TIER_CANARY].moved_on = 1;
 		EXPECT(machine_is_consistent(&rollout));
 
-		begin("nor with more acknowledged than failed, or fewer than none");
+		begin("acknowledged above failed, or negative, is inconsistent");
 		rollout = some_rollout(in);
 		rollout.tally[TIER_PRODUCTION] = (Tally){ .failed = 1, .acknowledged = 2 };
 		EXPECT(!machine_is_consistent(&rollout));
 		rollout.tally[TIER_PRODUCTION] = (Tally){ .acknowledged = -1 };
 		EXPECT(!machine_is_consistent(&rollout));
 
-		begin("nor without the moment at which its soak began, or it was promoted");
+		begin("soaking without soaks_from, or promoted without promoted_at, is inconsistent");
 		rollout = some_rollout(in);
 		rollout.soaks_from = NEVER;
 		EXPECT(machine_is_consistent(&rollout) == (in != PHASE_SOAKING));
