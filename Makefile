@@ -55,8 +55,8 @@ OBJS = \
 PGFILEDESC = "update_tier - canary and production workspaces"
 
 EXTENSION = update_tier
-# The install script, and those that update to its version: beside this file,
-# which is not where a build outside of the source tree runs.
+# The install script, and the scripts that update to its version.  They are in the
+# directory of this file; a build outside of the source tree runs in another one.
 DATA := $(notdir $(wildcard $(dir $(lastword $(MAKEFILE_LIST)))update_tier--*.sql))
 
 # One behaviour per file: first the tiers and the table, then rollouts.

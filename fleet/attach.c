@@ -100,8 +100,8 @@ typedef struct Findings
 } Findings;
 
 /*
- * A database has one workspaces table at most.  A shard that Citus has made of
- * the attached table stands for the table.
+ * A database has at most one workspaces table.  If Citus has made the attached
+ * table a shard of another table, that other table may be attached.
  */
 static void
 check_no_other_table(Oid relid, const AttachedRow *old)

@@ -26,8 +26,8 @@ typedef struct LeftAlone
 } LeftAlone;
 
 /*
- * May the install script attach the relation named "workspaces", if there is one?
- * If not, the extension is installed without it.
+ * May the install script attach the relation named "workspaces", if it exists?
+ * If not, the extension is installed without an attached table.
  */
 static bool
 may_attach_at_install(NullableDatum table, LeftAlone *why)

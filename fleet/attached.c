@@ -481,7 +481,7 @@ workspaces_or_assumption(bool *live)
 
 /*
  * workspaces_seen
- *		The attached table, without a lock on it; InvalidOid: none.
+ *		The attached table, without a lock on it; InvalidOid: no table is attached.
  */
 Oid
 workspaces_seen(void)
@@ -571,9 +571,9 @@ attached_lock(void)
 /*
  * update_tier.attached_changed() returns trigger
  *
- * Statement trigger on update_tier.attached, fired however its row changes
- * (attach, a restore, an administrator): every session forgets which table
- * is attached once the change is committed.
+ * Statement trigger on update_tier.attached, for every change of its row, also
+ * by a restore or by hand: every session forgets which table is attached when
+ * the change is committed.
  */
 Datum
 update_tier_attached_changed(PG_FUNCTION_ARGS)

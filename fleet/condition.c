@@ -388,7 +388,7 @@ condition_expression(Relation rel, const char *stored)
  *		Check a user's condition on the rows of a table, and return it in the
  *		form in which it can be stored.
  *
- * Errors: 0A000 for what is not allowed; what the parser says of the rest
+ * Errors: 0A000 for a condition that is not allowed; the errors of the parser
  * (42601, 42703, 42P01, 42804 …).
  */
 char *

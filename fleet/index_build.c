@@ -123,7 +123,7 @@ is_missing_as_production(Relation rel, AttrNumber attnum)
 	return !is_null && tier_parse_datum(value, &tier) && tier == TIER_PRODUCTION;
 }
 
-/* Is the index one of canaries, and is it certain that the table has none? */
+/* Is this an index of canaries, and is it certain that the table has no canary? */
 static bool
 has_no_canary(Relation rel, Oid index_oid)
 {

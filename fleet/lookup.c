@@ -96,7 +96,7 @@ static struct
 	Oid		owner;
 	Oid		index;
 	uint64	number; /* counts invalidations */
-	Lookup *lookup; /* NULL: a call uses it, or none was made */
+	Lookup *lookup; /* NULL: a call uses it, or it was not made */
 } known;
 
 static void

@@ -62,8 +62,8 @@ refuse_value(Datum value, const char *argument)
 	const char *meant;
 
 	/*
-	 * Fetch one character more than is quoted, which tells whether the value is
-	 * longer, and not the rest.
+	 * Do not fetch all of a long value.  One character more than is quoted tells
+	 * whether the value is longer.
 	 */
 	start = DatumGetTextPSlice(value, 0, QUOTED_VALUE_MAX + MAX_MULTIBYTE_CHAR_LEN);
 	quoted = clipped(text_to_cstring(start));

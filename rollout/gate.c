@@ -446,8 +446,8 @@ update_tier_is_open(PG_FUNCTION_ARGS)
 /*
  * Is a workspace due for a version?  With "why", one line that explains it.
  *
- * Without "why" it returns as soon as the answer is known: to look up the
- * workspace and its installation costs most.
+ * Without "why" it returns as soon as the answer is known: most of the cost is
+ * to look up the workspace and its installation.
  */
 static bool
 is_due(LoadedPackage *loaded, const WorkspacesTable *table, const char *version,
@@ -548,8 +548,8 @@ update_tier_explain(PG_FUNCTION_ARGS)
 /*
  * update_tier.wanted_version(package, workspace) returns text
  *
- * The version that the workspace should run now; NULL if there is none, and for
- * a workspace that is unknown or not live.
+ * The version that the workspace should run now; NULL: no version, or the
+ * workspace is unknown or not live.
  *
  * Errors: as allows().
  */

@@ -8,10 +8,10 @@
  * order of time.  Nothing is predicted, and nothing is stored that can be
  * derived.
  *
- * The terms are those of progressive delivery: rollout, canary, soak (or bake)
- * time, promote, halt, resume, abort, retry.  The ramp is the one of Ubuntu's
- * phased updates: each member of a fleet has its own moment, a hash of the
- * package, the version and the member.
+ * The terms are those of progressive delivery: rollout, canary, soak time,
+ * promote, halt, resume, abort, retry.  The ramp is the one of Ubuntu's phased
+ * updates: each member of a fleet has its own moment, a hash of the package, the
+ * version and the member.
  *
  * Pure C: no server, no clock, no allocation.
  *
@@ -652,7 +652,7 @@ next_uncounted(const Package *package)
 /* The next change that happens without a call, and its moment. */
 typedef struct Next
 {
-	Moment			 at;		/* NEVER: none */
+	Moment			 at;		/* NEVER: no change */
 	Lease			*lease;		/* that expires, or NULL */
 	Rollout			*promoted;	/* whose soak ends, or NULL */
 	const Uncounted *uncounted; /* that is counted, or NULL */
@@ -749,7 +749,7 @@ machine_is_frozen(const Package *package)
  *		[0, 2^32): pure, stable, and in another order for each version, so that
  *		the same customers are not always first.
  *
- * FNV-1a over the three, whose bits are then mixed by the first half of
+ * FNV-1a over all three, whose bits are then mixed by the first half of
  * MurmurHash3's finalizer.
  */
 uint32_t
@@ -1389,9 +1389,9 @@ machine_runs(Installation *installation, const Rollout *rollout, bool well)
 
 /*
  * machine_observe
- *		A workspace was seen to run a version, however that came about; NULL: a
- *		version that was never started.  An error or a skip tells nothing about
- *		what it runs: it only ends a lease of the version.
+ *		A workspace was observed to run a version; NULL: a version that was never
+ *		started.  "error" and "skipped" do not say which version it runs: they
+ *		only end a lease of the version.
  */
 Refusal
 machine_observe(Package *package, Rollout *rollout, Installation *installation, State outcome,

@@ -602,8 +602,9 @@ load(const char *name, Seen seen, OfAll of_all, bool locked)
 }
 
 /*
- * The workspaces whose expired lease was the last attempt, so that it counts if
- * the workspace is still live; without those that are in "known".
+ * The workspaces that look_at() has to look up: their expired lease was the last
+ * attempt, which is a failure if the workspace is still live.  Without the
+ * workspaces in "known".
  */
 static List *
 unknown_workspaces(const LoadedPackage *loaded, const List *known)
@@ -1094,8 +1095,8 @@ turn_to_write(const Rollout *rollout)
 }
 
 /*
- * Write the rollouts that have changed: first those that no longer run or wait,
- * then the one that runs, then the one that is queued.  The unique indexes
+ * Write the rollouts that have changed: the one in canary or soaking after those
+ * that have left these phases, and the queued one last.  The unique indexes
  * require this order.
  */
 static void

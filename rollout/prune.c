@@ -70,8 +70,8 @@ add_gone(List *gone, MemoryContext context, const WorkspacesTable *table, const 
 }
 
 /*
- * The workspaces whose installations of a package can be deleted.  None while
- * no table is attached: during a restore the table may come later.
+ * The workspaces whose installations of a package can be deleted.  An empty list
+ * while no table is attached: a restore may create the table later.
  */
 static List *
 gone_workspaces(const LoadedPackage *loaded, TimestampTz limit)

@@ -34,7 +34,7 @@ PG_FUNCTION_INFO_V1(update_tier_forget);
 	"Allowed values are \"succeeded\" (applied and running), \"failed\" (applied and bad), " \
 	"\"error\" (the outcome is unknown) and \"skipped\" (nothing was applied)."
 
-/* Of an attempt whose token is in the log only. */
+/* For an attempt whose token is only in update_tier.event. */
 #define REPLACED_DETAIL \
 	"The attempt was replaced by a later attempt or by update_tier.observe, or its installation was dropped."
 

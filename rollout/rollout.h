@@ -26,7 +26,7 @@ typedef struct Sweep
 	NullableDatum production_position;
 	NullableDatum rollback_position;
 	NullableDatum quiet_from; /* searches have found no workspace since here; NULL: not so */
-	NullableDatum swept_at;	  /* when searches have last passed the whole fleet and found none */
+	NullableDatum swept_at;	  /* when searches last passed the whole fleet without finding one that is due */
 } Sweep;
 
 /* A rollout, and the columns of its row that the machine does not use. */

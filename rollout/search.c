@@ -104,7 +104,7 @@ search_version(LoadedPackage *loaded, LoadedRollout *target,
 	return loaded_rollout(rollout);
 }
 
-/* Was the workspace found in an earlier stage?  Within a stage it comes once. */
+/* Did an earlier part of the search find the workspace?  One part does not find it twice. */
 static bool
 is_found_before(const Search *search, const FleetRow *row)
 {
@@ -163,8 +163,8 @@ left_to_look(const Search *search)
 }
 
 /*
- * The installations of a page of workspaces, as an array in their order, NULL
- * where there is none.
+ * The installations of a page of workspaces, as an array in their order; NULL
+ * for a workspace without an installation.
  */
 static LoadedInstallation **
 installations_of_page(const Search *search, const List *page)

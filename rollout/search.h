@@ -23,10 +23,10 @@ typedef struct Search
 	int64				   wanted;		 /* it ends when so many more are found */
 	Sweep				   sweep;		 /* where it starts; then where the next one starts */
 	List				  *found;		 /* of FleetRow *, in the order to be claimed */
-	int					   found_before; /* how many of them in earlier stages */
+	int					   found_before; /* how many of them in earlier parts of the search */
 	int64				   looked;		 /* how many workspaces, since it found one */
 	bool				   over_budget;	 /* a due workspace was left out: its version has no budget left */
-	bool				   came_round;	 /* it passed the whole fleet, and found none */
+	bool				   came_round;	 /* it passed the whole fleet, and found no workspace */
 } Search;
 
 extern void			  search_fleet(Search *search);

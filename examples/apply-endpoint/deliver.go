@@ -63,7 +63,7 @@ func deliverTo(url string) deliverer {
 	}
 }
 
-// outcomeOf says what it means that a request got no answer. Without a connection
+// outcomeOf returns the outcome of a request without an answer. Without a connection
 // nothing was sent, so nothing was applied.
 func outcomeOf(err error) string {
 	var op *net.OpError

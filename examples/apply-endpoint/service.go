@@ -50,9 +50,9 @@ func newService(db *sql.DB, deliver deliverer, workers int, timeout time.Duratio
 }
 
 // claim leases up to n workspaces that wait for an update of the package and are
-// due; only this one if only is not empty; none of except. It does not take a
-// context: if it were cancelled after the server has committed, the tokens would be
-// lost, and the leases would have to expire.
+// due. If only is not empty, it leases only that workspace. It leases no workspace
+// of except. It does not take a context: if it were cancelled after the server has
+// committed, the tokens would be lost, and the leases would have to expire.
 func (s *service) claim(pkg string, n int, only string, except []string) ([]claim, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), dbTimeout)
 	defer cancel()

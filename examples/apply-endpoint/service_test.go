@@ -234,8 +234,8 @@ func TestApplyAtOnce(t *testing.T) {
 	}
 }
 
-// The canary comes first, then all others, none of them twice. No more deliveries run at
-// once than the workers of one replica, or the budget of all replicas.
+// The canary comes first, then all others, each once. No more deliveries run at once
+// than the workers of one replica, or the budget of all replicas.
 func TestDrain(t *testing.T) {
 	t.Run("workers", func(t *testing.T) { testDrain(t, 1, 25, 5) })
 	t.Run("budget", func(t *testing.T) { testDrain(t, 2, 7, 7) })
@@ -407,8 +407,8 @@ func TestDeliver(t *testing.T) {
 	}
 }
 
-// At a signal the program reports on all its leases. One delivery ends in time, one
-// does not, and one had been claimed at that moment, and nothing was sent.
+// At a signal the program reports on all its leases. The first delivery ends in time. The
+// second does not. The third workspace was claimed, and nothing was sent yet.
 func TestShutdown(t *testing.T) {
 	p := newPlatform(t, 2)
 	p.do(`SELECT set_update_tier($1, 'canary')`, id(2))

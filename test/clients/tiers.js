@@ -11,10 +11,10 @@ const pg = require('pg');
 
 const workspaces = [1, 2, 3, 4, 5].map((n) => `00000000-0000-4000-8000-${String(n).padStart(12, '0')}`);
 
-// Behind PgBouncer in transaction mode, a statement that was prepared on one
-// connection of the server is unknown on the next.  node-postgres prepares those
-// queries that have a name, and no others.  PgBouncer takes care of names since
-// 1.21 (max_prepared_statements); with one that does not, give none.
+// With PgBouncer in transaction mode, a statement that was prepared on one
+// connection of the server is unknown on the next.  node-postgres prepares only
+// queries that have a name.  PgBouncer supports names since 1.21
+// (max_prepared_statements); for an older one, set NO_PREPARE.
 const named = (name, text, values) => (process.env.NO_PREPARE ? { text, values } : { name, text, values });
 
 async function canaries(db) {

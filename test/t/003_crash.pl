@@ -1,7 +1,7 @@
 # The postmaster is killed while clients claim and report, several times.  A TAP test
 # because pg_regress cannot kill its server.
 #
-# Every client prints each answer of the server after it has got it.  These answers must
+# Every client prints each answer that it receives from the server.  These answers must
 # still be true after the crash.
 
 use strict;

@@ -329,14 +329,20 @@ sub names_and_links
 # is any white space, also the end of a line.
 my @other_meanings = map { [ $_->[0], map { my $pattern = s/ /\\s+/gr; qr/$pattern/i } @$_[ 1 .. $#$_ ] ] } (
 	[ 'of a process, or of the platform as a whole',
-		'environment variables?', 'in the environment', 'the environment says', 'fault of the environment' ],
+		'environment variables?', 'in the environment', 'the environment (?:says|names)', 'fault of the environment' ],
 	[ 'of this extension, or of other software',
-		'archive of a release', 'after the release', '## release', 'a released version', 'not released yet' ],
+		'archive of a release', 'after the release', '## release', 'a released version', 'not released yet', 'minor releases?' ],
+	[ 'what the platform of a test does', 'release VERSION EFFECT' ],
+	[ 'of a lock', 'ACCESS SHARE on the table, to look. It is released', 'lock is released', 'release the locks', 'release what package_take_locks' ],
 	[ 'what Alembic calls a migration', 'last revision has run', 'revisions of Alembic' ],
 	[ 'the severity of an alert; of an issue tracker', '"ticket"', '\| ticket \|', 'number of a ticket' ],
 	[ 'the kind of update, in the first sentence', 'staged updates' ],
-	[ 'of a build in a container', '(?:build|final|first|last) stages?', 'stages and what they copy' ],
+	[ 'of a build in a container', '(?:build|final|first|last) stages?', 'stages and what they copy', 'FILE STAGE: the instructions of a stage' ],
 	[ 'of a column whose value is computed', 'generation expressions?' ],
+	[ 'of an installation below a directory, for the tests',
+		'staged (?:build|extension|installation)', 'staging directory', 'the same as stage,' ],
+	[ 'of an index, by the name of the parameter', '\*outdated are' ],
+	[ 'a tag under which readers search', '"deployment"' ],
 	[ 'of a row', 'still the current version' ]);
 
 # The words that the glossary rejects, with the term that stands in their place.
@@ -352,16 +358,17 @@ sub rejected_words
 	return %rejected;
 }
 
-# A word in its forms: pause, pauses, paused, pausing.
+# A word in its forms: with -s, -ed and -ing.
 sub forms
 {
 	my ($word) = @_;
 	return $word =~ /^(.*)e$/ ? qr/\b$1(?:e[sd]?|ing)\b/i : qr/\b\Q$word\E(?:e?s|ed|ing)?\b/i;
 }
 
-# What people read, line by line: [FILE:LINE, TEXT].  Of a page what is neither code nor
-# the target of a link; of SQL the comments; of C the strings in which there is a
-# blank; of the scripts the names of their checks.
+# What people read, line by line: [FILE:LINE, TEXT].  In a page, the text without code
+# and the targets of links.  In SQL, the comments.  In C, the comments, and the strings
+# with a blank.  In scripts, the comments and the names of checks.  In other code, the
+# comments.
 sub said_in_page
 {
 	my ($file, $text) = @_;
@@ -385,6 +392,20 @@ sub said_in_strings
 	else { $text =~ s/^(?!.*\b(?:check|step|skip|stop|say) ").*//mg; }
 	return by_line($file, join "\n", map { join ' ', grep { / / } /"((?:[^"\\]|\\.)*)"/g } split /\n/, $text);
 }
+# The comments of a file of code, without what begins their lines.
+sub said_in_comments
+{
+	my ($file, $text) = @_;
+	if ($file =~ /\.[ch]$/)
+	{
+		# All but comments becomes empty lines.
+		$text =~ s{(.*?)(?:/\*(.*?)\*/|\z)}{($1 =~ tr/\n//cdr) . ($2 // '')}gse;
+		$text =~ s/^[ \t]*\*(?=\s)//mg;
+		return by_line($file, $text);
+	}
+	my $begins = $file =~ /\.(?:go|js|java)$/ ? qr{//} : qr{#+};
+	return by_line($file, join "\n", map { m{(?:^|\s)$begins\s(.*)} ? $1 : '' } split /\n/, $text);
+}
 sub by_line
 {
 	my ($file, $text) = @_;
@@ -406,7 +427,17 @@ sub all_that_is_said
 	return ((map { said_in_page($_, slurp_file("$top/$_")) } pages($top)),
 		$of->(\&said_in_sql, 'update_tier--*.sql', 'sql/*.sql', 'test/*.sql', 'examples/*.sql', 'examples/*/*.sql'),
 		$of->(\&said_in_strings, '*.c', '{server,fleet,rollout}/*.[ch]',
-			'test/run', 'test/*/run', 'test/{containers,package,harness,layers}'));
+			'test/run', 'test/*/run', 'test/{containers,package,harness,layers}'),
+		$of->(\&said_in_comments, '*.c', '{server,fleet,rollout}/*.[ch]', 'test/{fuzz,machine}/*.[ch]', scripts($top),
+			'Makefile', '*.control', 'debian/{rules,tests/installcheck}', 'test/specs/*.spec', 'test/t/*.p[lm]', 'test/*/*.{py,go,js,java,yml}',
+			'examples/*/*.{go,y*ml}', 'examples/docker/Dockerfile*', '.github/workflows/*.yml'),
+		$of->(\&by_line, 'META.json', 'debian/control', 'debian/control.in'));
+}
+# The programs without an extension in their names, and the shell's files.
+sub scripts
+{
+	my ($top) = @_;
+	return map { s{^\Q$top\E/}{}r } grep { -f && (/\.sh$/ || -x && basename($_) !~ /\./) } glob("$top/test/*"), glob("$top/test/*/*"), glob("$top/examples/*");
 }
 
 sub words
@@ -559,6 +590,8 @@ sub with_text
 	open my $handle, '>', "$copy/$file" or die;
 	print $handle $text;
 	close $handle or die;
+	# Programs are recognised by their mode.
+	chmod((stat "$here/$file")[2] & 0777, "$copy/$file") or die;
 	return $copy;
 }
 
@@ -649,7 +682,18 @@ planted('update_tier--1.0.sql', sub { s/^-- Rollouts: state/-- Roll-outs: state/
 planted('sql/ramp.sql', sub { s/^-- /-- The stage: /m }, 'stage', 'phase');
 planted('rollout/gate.c', sub { s/"queued behind %s"/"queued after the burn-in of %s"/ }, 'burn-in', 'soak');
 planted('test/run', sub { $_ .= "check \"the quota of a package\" true\n" }, 'quota', 'budget');
+planted('rollout/gate.c', sub { $_ .= "/*\n * The grants of a package that\n * an operator has paused.\n */\n" }, 'pause', 'halt');
+planted('test/machine/cases.c', sub { $_ .= "static int knobs; /* the knobs */\n" }, 'knob', 'policy, setting');
+planted('test/specs/claim_halt.spec', sub { s/^# /# A pilot: /m }, 'pilot', 'canary');
+planted('test/t/003_crash.pl', sub { $_ .= 'my $deploy = 1; #' . " the deploy\n" }, 'deploy', 'rollout');
+planted('test/layers', sub { $_ .= "# Nothing is deprecated.\n" }, 'deprecated', 'superseded');
+planted('examples/apply-endpoint/service.go', sub { s{^// claim leases}{// claim makes reservations of}m }, 'reservation', 'claim, lease, token');
+planted('examples/monitoring/alerts.yml', sub { $_ .= "# An artifact.\n" }, 'artifact', 'package');
+planted('META.json', sub { s/Update tiers/Rings/ }, 'ring', 'update tier, tier');
+planted('debian/control', sub { s/canaries first/early adopters first/ }, 'early adopter', 'canary');
 # Code, names and the other meanings are no words of ours.
+is(join("\n", words(with_text('rollout/gate.c', slurp_file("$here/rollout/gate.c") . "static int pause; /* the phase */ static int knob;\n"))), '',
+	'code may have the word');
 is(join("\n", words(with_text('README.md', slurp_file("$here/README.md") . "\n`pause`, [a](doc/release.md), environment variables\n```\nrelease\n```\n"))), '',
 	'what is no prose may have the word');
 
