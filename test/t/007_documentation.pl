@@ -1,7 +1,8 @@
 # The documentation, compared with the catalog and the source: every function, setting,
 # column, type, notification and error code is in doc/reference.md, and nothing else is.
-# Names and links exist.  No text has a word that the glossary rejects.  A test runs each
-# code block.  A TAP test because it reads files.
+# No other page has tables of arguments or error codes.  Names and links exist.  No text has
+# a word that the glossary rejects.  A test runs each code block.  A TAP test because it
+# reads files.
 #
 # Each check is also run on a copy that contains a mistake, and must find it.
 
@@ -162,6 +163,29 @@ sub functions
 		push @wrong, "$count rows for $signature" if $count != 1;
 	}
 	push @wrong, scalar(@rows) . ' rows for ' . scalar(@signatures) . ' functions' if @rows != @signatures;
+	return @wrong;
+}
+
+# The tables of other pages that have an error code in front, and why.
+my %own_codes = ('examples/apply-endpoint/README.md' => 'which HTTP status the service makes of it');
+
+# Only doc/reference.md has rows that begin with a function and its arguments, with an
+# argument and its type, or with an error code.
+sub one_place
+{
+	my ($top) = @_;
+	my %function = map { /^(\w+)/ => 1 } @signatures;
+	my %argument = map { /^(\w+ [\w\[\]]+)/ => 1 } map { split /, / } map { /\((.*?)\)`/ } @signatures;
+	my %code = map { $_ => 1 } values %sqlstate;
+	my @wrong;
+	for my $page (grep { $_ ne 'doc/reference.md' } pages($top))
+	{
+		my $text = slurp_file("$top/$page");
+		push @wrong, map { "$page: a row for $_" } grep { /^(\w+)/ && $function{$1} } $text =~ /^\| `(?:update_tier\.)?(\w+\([^)`]+\)?)/mg;
+		push @wrong, map { "$page: a row for the argument $_" } grep { $argument{$_} } $text =~ /^\| `(\w+ [\w\[\]]+)/mg;
+		next if $own_codes{$page};
+		push @wrong, map { "$page: a row for the error code $_" } grep { $code{$_} } $text =~ /^\| `?([0-9A-Z]{5})\b(?!,)/mg;
+	}
 	return @wrong;
 }
 
@@ -475,12 +499,15 @@ my @runs = (
 	[ 'doc/operations.md', 'sql', qr//, 'test/t/010_operations.pl' ],
 	[ 'doc/operations.md', 'bash', qr//, 'test/t/010_operations.pl' ],
 	[ 'doc/adopting.md', '', qr/^op\./, 'test/migrations/run' ],
+	[ 'doc/adopting.md', '', qr/^applier PACKAGE COMMAND$/, 'test/clients/each', 'every program is run with these arguments' ],
 	[ 'doc/adopting.md', 'py', qr/include_object/, 'test/migrations/with_alembic' ],
 	[ 'doc/adopting.md', 'sql', qr//, 'test/t/011_adopting.pl' ],
 	[ 'doc/adopting.md', 'plpgsql', qr//, 'test/t/011_adopting.pl' ],
 	(map { [ 'doc/adopting.md', $_, qr//, 'test/clients/each' ] } qw(bash python javascript go java)),
 	[ 'doc/citus.md', 'sql', qr/create_distributed_table/, 'test/t/citus_attach.pl' ],
 	[ 'doc/citus.md', 'sql', qr//, 'test/t/citus_queries.pl' ],
+	[ 'doc/tenants.md', '', qr/VENDOR CUSTOMER|halted here/, 'test/tenants/run' ],
+	[ 'doc/tenants.md', 'bash', qr/xargs/, 'test/tenants/run' ],
 	[ 'doc/benchmark.md', '', qr/shared_buffers/, 'test/bench/report.py' ],
 	[ 'examples/apply-endpoint/README.md', 'console', qr//, 'test/endpoint/page' ],
 	[ 'examples/docker/README.md', 'console', qr/docker/, '.github/workflows/test.yml', 'no test has Docker' ],
@@ -510,6 +537,8 @@ sub block_tests
 		my $text = slurp_file("$top/$page");
 		my @blocks = blocks($text);
 		push @wrong, "$page: a block that has no end" if (() = $text =~ /^```/mg) % 2;
+		# Markdown also takes indented lines for a block, which would not be found above.
+		push @wrong, map { "$page: a block without a fence: \"$_\"" } $text =~ s/^```.*?^```\n//msgr =~ /^\h*\n(?: {4}|\t)\h*(\S.*)/mg;
 		for (@blocks)
 		{
 			my ($line, $language, $block) = @$_;
@@ -549,6 +578,7 @@ sub tests_exist
 my @checks = (
 	[ 'security.md: every function, who may execute it, and tests', \&security ],
 	[ 'reference.md: every function', \&functions ],
+	[ 'no other page: arguments and error codes', \&one_place ],
 	[ 'reference.md: every setting of a policy', \&policy ],
 	[ 'reference.md: every column', \&columns ],
 	[ 'reference.md: every type', \&domains ],
@@ -618,6 +648,11 @@ sees(\&security, 'doc/security.md', sub { s/^(\| `update_tier\.force` .*), `\w+`
 sees(\&functions, 'doc/reference.md', sub { s/^\| `start\(package text, version text\)/| `start(package text)/m }, '0 rows for start(package text, version text)` | `text');
 sees(\&functions, 'doc/reference.md', sub { s/^\| `start\(.*\n/$&$&/m }, '2 rows for start(package text, version text)` | `text');
 sees(\&functions, 'doc/reference.md', sub { s/^\| `start\(.*\n/$&| `begin(package text)` | `text` | |\n/m }, (@signatures + 1) . ' rows for ' . @signatures . ' functions');
+sees(\&one_place, 'doc/adopting.md', sub { $_ .= "| `halt(package, version)` | closes it |\n" }, 'doc/adopting.md: a row for halt(package, version)');
+sees(\&one_place, 'doc/citus.md', sub { $_ .= "| `update_tier.attach(workspaces regclass, audit => false)` | |\n" }, 'doc/citus.md: a row for attach(workspaces regclass, audit => false)');
+sees(\&one_place, 'doc/adopting.md', sub { $_ .= "| `live_when text` | NULL | the condition |\n" }, 'doc/adopting.md: a row for the argument live_when text');
+sees(\&one_place, 'doc/operations.md', sub { $_ .= "| 55P03 | a timeout | try again |\n" }, 'doc/operations.md: a row for the error code 55P03');
+sees(\&one_place, 'doc/security.md', sub { $_ .= "| `42501` | no right |\n" }, 'doc/security.md: a row for the error code 42501');
 sees(\&policy, 'doc/reference.md', sub { s/^\| `retry_delay` .*\n//m }, '0 descriptions of retry_delay');
 sees(\&policy, 'doc/operations.md', sub { $_ .= "| `retry_delay` | 5 minutes | again |\n" }, '2 descriptions of retry_delay');
 sees(\&policy, 'doc/reference.md', sub { s/^(\| `max_attempts` \|) 3 /$1 4 /m }, 'the default of max_attempts is not 4');
@@ -699,6 +734,7 @@ is(join("\n", words(with_text('README.md', slurp_file("$here/README.md") . "\n`p
 
 sees(\&block_tests, 'doc/operations.md', sub { $_ .= "```python\nimport os\n```\n" }, 'doc/operations.md: no test runs the block "import os"');
 sees(\&block_tests, 'doc/design.md', sub { $_ .= "```sql\nSELECT 1;\n```\n" }, 'doc/design.md: no test runs the block "SELECT 1;"');
+sees(\&block_tests, 'doc/tenants.md', sub { s/^```bash\n(xargs.*\n)```\n/    $1/m }, 'doc/tenants.md: a block without a fence: "xargs -P 8 -n 50 examples/one-database-per-tenant vendor <customers"');
 sees(\&block_tests, 'CONTRIBUTING.md', sub { s/awk/sed/ }, 'CONTRIBUTING.md: no test runs the block "$ sed \'FNR == 3 || FNR == 4\' update_tier.c */*.c"');
 sees(\&block_tests, 'doc/adopting.md', sub { s/^```py\n.*?^```\n//ms }, 'doc/adopting.md has no such block for test/migrations/with_alembic');
 sees(\&block_tests, 'test/t/012_blocks.pl', sub { s/operations\.md/adopting.md/g }, 'test/t/012_blocks.pl does not read doc/operations.md');
