@@ -172,7 +172,7 @@ ISOLATION = \
 	repeatable_read \
 	report_apart \
 	lookup \
-	status_drop_table
+	drop_table
 ISOLATION_OPTS = --inputdir=test --outputdir=test
 
 # -Wextra's two exceptions are idioms of the server's own headers and of fmgr.

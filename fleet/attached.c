@@ -334,6 +334,7 @@ load_attached_table(MissingTable missing)
 		return false;
 	remember_table(&row, name);
 	attached_table.distributed = distributed;
+	attached_table.condition_fits = condition_names_exist(row.relid, row.live_when);
 	attached_table.attached_oid = attached_oid;
 	attached_table.statement_table.owner = owner;
 
@@ -448,7 +449,7 @@ workspaces_if_fit(LOCKMODE mode)
 {
 	const WorkspacesTable *table = lock_attached_table(mode, MISSING_IS_OK);
 
-	return table != NULL && condition_names_exist(table->relid, table->statement_table.live_when) ? table : NULL;
+	return table != NULL && table->condition_fits ? table : NULL;
 }
 
 /*

@@ -27,6 +27,7 @@ typedef struct WorkspacesTable
 	Oid			   attached_oid;	/* update_tier.attached itself */
 	Oid			   relid;			/* the workspaces table */
 	bool		   distributed;		/* by Citus: its rows may be on other nodes */
+	bool		   condition_fits;	/* the table has the columns that the condition names */
 } WorkspacesTable;
 
 /* A row of update_tier.attached. */

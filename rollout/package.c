@@ -130,9 +130,6 @@ package_find(LoadedPackage *loaded, const char *version)
 		if (strcmp(loaded->package.rollouts[i]->version, version) == 0)
 			return loaded_rollout(loaded->package.rollouts[i]);
 	}
-	/* A gate keeps its package for many rows: a version that is not there must not cost memory. */
-	if (rollout_of_version(loaded->name, version, loaded->seen) == NULL)
-		return NULL;
 	caller_context = MemoryContextSwitchTo(loaded->context);
 	rollout = add_found(loaded, rollout_of_version(loaded->name, version, loaded->seen));
 	MemoryContextSwitchTo(caller_context);

@@ -349,13 +349,22 @@ rollout_promoted_before(const char *package, int64 ordinal, Seen seen)
 	return from_row_or_null(table_row(&promoted_before, keys, seen));
 }
 
-/* rollout_of_version: the rollout of a version; NULL: it was never started. */
+/*
+ * rollout_of_version
+ *		The rollout of a version; NULL: it was never started.
+ *
+ * Then it leaves nothing in memory: a gate looks up the version of each row of a
+ * query, in a context that lives longer than the row.
+ */
 LoadedRollout *
 rollout_of_version(const char *package, const char *version, Seen seen)
 {
-	NullableDatum keys[2] = { text_value(package), text_value(version) };
+	NullableDatum  keys[2] = { text_value(package), text_value(version) };
+	LoadedRollout *rollout = from_row_or_null(table_row(&by_version, keys, seen));
 
-	return from_row_or_null(table_row(&by_version, keys, seen));
+	pfree(DatumGetPointer(keys[0].value));
+	pfree(DatumGetPointer(keys[1].value));
+	return rollout;
 }
 
 /*

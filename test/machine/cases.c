@@ -181,6 +181,16 @@ phases(void)
 	wait_for(1);
 	EXPECT(phase(1) == PHASE_SUPERSEDED && phase(2) == PHASE_CANARY);
 
+	begin("a report that is counted late does not put the progress of the canaries back");
+	ship(1);
+	world.versions[0].progress_at = world.clock;
+	world.uncounted[0] = (Uncounted){ .rollout = 1, .run = 1, .tier = TIER_CANARY, .succeeded = true, .at = world.clock - 1 };
+	world.package.uncounted = world.uncounted;
+	world.package.uncounted_count = 1;
+	world.package.counted = 0;
+	machine_settle(&world.package, world.clock);
+	EXPECT(world.package.counted == 1 && world.versions[0].progress_at == world.clock);
+
 	begin("a success in production is no progress of the canaries");
 	rules.policy.min_successes = 2;
 	start(1);
