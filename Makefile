@@ -38,6 +38,7 @@ OBJS = \
 	rollout/gate.o \
 	rollout/installation.o \
 	rollout/machine.o \
+	rollout/machine_due.o \
 	rollout/package.o \
 	rollout/package_lock.o \
 	rollout/package_row.o \

@@ -20,6 +20,7 @@
 #include "utils/tuplestore.h"
 #include "utils/uuid.h"
 
+#include "rollout/machine_due.h"
 #include "rollout/package_lock.h"
 #include "rollout/search.h"
 #include "server/compat.h"

@@ -21,6 +21,7 @@
 #include "fleet/live.h"
 #include "fleet/tier_domain.h"
 #include "rollout/gate.h"
+#include "rollout/machine_due.h"
 #include "server/compat.h"
 #include "server/node.h"
 #include "server/values.h"

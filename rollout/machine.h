@@ -237,6 +237,8 @@ extern bool machine_is_consistent(const Rollout *rollout);
 extern void	  machine_settle(Package *package, Moment clock);
 extern Moment machine_next_moment(const Package *package);
 
+extern Moment machine_later(Moment moment, Span span);
+
 /* ---- what a rollout is, after machine_settle() ---- */
 
 extern Rollout *machine_rollout(const Package *package, int64_t id);
@@ -249,55 +251,14 @@ extern Rollout *machine_promoted_before(const Package *package, const Rollout *r
 extern Moment	machine_soak_ends_at(const Rollout *rollout);
 extern Moment	machine_soak_over_at(const Rollout *rollout);
 extern Moment	machine_ramp_ends_at(const Rollout *rollout);
-extern Moment	machine_opens_at(const Package *package, const Rollout *rollout, const Workspace *workspace);
 extern Moment	machine_turn_at(const Package *package, const Rollout *rollout);
 
-/* ---- gates ---- */
+/* ---- what an installation is ---- */
 
-extern bool machine_is_frozen(const Package *package);
-extern bool machine_is_open(const Package *package, const Rollout *rollout, Tier tier, Moment now);
-extern bool machine_is_open_to(const Package *package, const Rollout *rollout, const Workspace *workspace, Moment now);
-
-/* Why a workspace is, or is not, due for a version. */
-typedef enum Answer
-{
-	ANSWER_DUE,
-	ANSWER_NOT_LIVE,
-	ANSWER_DONE,		 /* it runs the version already */
-	ANSWER_LEASED,		 /* until "at" */
-	ANSWER_QUEUED,		 /* the version waits for "other" */
-	ANSWER_HALTED,		 /* the version */
-	ANSWER_ABORTED,		 /* the version */
-	ANSWER_SUPERSEDED,	 /* the version, by "other" */
-	ANSWER_HAS_HALTED,	 /* it has "other", which is newer and halted */
-	ANSWER_HAS_NEWER,	 /* it has "other", which is newer */
-	ANSWER_SPENT,		 /* no attempt is left */
-	ANSWER_FROZEN,		 /* the package, until "at" */
-	ANSWER_RETRY_LATER,	 /* its retry_delay lasts until "at" */
-	ANSWER_NEEDS_CANARY, /* production: too few canaries have succeeded */
-	ANSWER_SOAKING,		 /* production: until "at"; NEVER: until an operator promotes it */
-	ANSWER_RAMPING		 /* production: opens for this workspace at "at" */
-} Answer;
-
-typedef struct Due
-{
-	Answer		   answer;
-	Moment		   at;
-	const Rollout *other; /* or NULL; NULL also if it was deleted */
-} Due;
-
-extern Due		machine_due(const Package *package, const Rollout *rollout, const Installation *installation,
-							const Workspace *workspace, Moment now);
-extern Rollout *machine_wanted(const Package *package, const Installation *installation,
-							   const Workspace *workspace, Moment now);
-extern bool		machine_has_budget(const Package *package, const Rollout *rollout);
-extern int		machine_attempts_used(const Package *package, const Installation *installation);
-extern bool		machine_is_last_attempt(const Package *package, const Installation *installation);
-extern bool		machine_is_of_run(const Package *package, const Installation *installation);
-extern bool		machine_is_leased(const Installation *installation);
-extern bool		machine_may_go_back(const Package *package, const Rollout *from, const Rollout *to);
-extern bool		machine_goes_back(const Installation *installation, const Rollout *rollout);
-extern uint32_t machine_ramp_share(const char *package, const char *version, const uint8_t *workspace);
+extern int	machine_attempts_used(const Package *package, const Installation *installation);
+extern bool machine_is_last_attempt(const Package *package, const Installation *installation);
+extern bool machine_is_of_run(const Package *package, const Installation *installation);
+extern bool machine_is_leased(const Installation *installation);
 
 /* ---- what changes a package: after machine_settle(), before saving ---- */
 

@@ -14,6 +14,7 @@
 #include "utils/builtins.h"
 
 #include "rollout/gate.h"
+#include "rollout/machine_due.h"
 #include "rollout/package.h"
 #include "rollout/setting.h"
 #include "server/compat.h"

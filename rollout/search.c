@@ -19,6 +19,7 @@
 #include "utils/memutils.h"
 #include "utils/uuid.h"
 
+#include "rollout/machine_due.h"
 #include "rollout/search.h"
 #include "server/compat.h"
 #include "server/values.h"

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "world.h"
+#include "rollout/machine_due.h"
 
 static Rules	   rules;
 static World	   world;

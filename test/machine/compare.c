@@ -33,6 +33,7 @@
 #include <libpq-fe.h>
 
 #include "rollout/machine.h"
+#include "rollout/machine_due.h"
 
 #define PACKAGES   2
 #define ALL		   PACKAGES /* ALL_PACKAGES */

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "world.h"
+#include "rollout/machine_due.h"
 
 const char *const invariant_names[INVARIANT_COUNT] = {
 	"one_runs", "one_lease", "gate", "forward", "soaked", "latched",
