@@ -36,7 +36,9 @@ OBJS = \
 	rollout/claim.o \
 	rollout/event.o \
 	rollout/gate.o \
+	rollout/held.o \
 	rollout/installation.o \
+	rollout/loaded_package.o \
 	rollout/machine.o \
 	rollout/machine_due.o \
 	rollout/package.o \
@@ -46,6 +48,7 @@ OBJS = \
 	rollout/policy.o \
 	rollout/progress.o \
 	rollout/prune.o \
+	rollout/refuse.o \
 	rollout/report.o \
 	rollout/rollout.o \
 	rollout/search.o \

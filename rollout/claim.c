@@ -22,6 +22,7 @@
 
 #include "rollout/machine_due.h"
 #include "rollout/package_lock.h"
+#include "rollout/refuse.h"
 #include "rollout/search.h"
 #include "server/compat.h"
 #include "server/node.h"

@@ -19,451 +19,21 @@
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "fmgr.h"
 #include "miscadmin.h"
-#include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
 #include "fleet/attached.h"
 #include "fleet/live.h"
 #include "rollout/event.h"
+#include "rollout/held.h"
 #include "rollout/package.h"
 #include "rollout/package_lock.h"
+#include "rollout/refuse.h"
 #include "rollout/setting.h"
 #include "rollout/uncounted.h"
 #include "server/compat.h"
-#include "server/identity.h"
 #include "server/values.h"
-
-/* Is the package stored already? */
-static bool
-is_stored(const LoadedPackage *loaded)
-{
-	return ItemPointerIsValid(&loaded->row->tid);
-}
-
-
-/* ---------------------------------------------------------------------
- * Rollouts of a package
- * ---------------------------------------------------------------------
- */
-
-/* Add a rollout in its order, oldest first.  If it is loaded already, return the loaded one. */
-static LoadedRollout *
-add_rollout(LoadedPackage *loaded, LoadedRollout *rollout)
-{
-	Package *package = &loaded->package;
-	int		 i = package->count;
-
-	for (int n = 0; n < package->count; n++)
-	{
-		if (package->rollouts[n]->id == rollout->rollout.id)
-			return loaded_rollout(package->rollouts[n]);
-	}
-	if (package->count == loaded->room)
-	{
-		loaded->room = Max(8, loaded->room * 2);
-		package->rollouts = package->rollouts == NULL ?
-			palloc_array(Rollout *, loaded->room) :
-			repalloc_array(package->rollouts, Rollout *, loaded->room);
-	}
-	for (; i > 0 && package->rollouts[i - 1]->ordinal > rollout->rollout.ordinal; i--)
-		package->rollouts[i] = package->rollouts[i - 1];
-	package->rollouts[i] = &rollout->rollout;
-	package->count++;
-	return rollout;
-}
-
-static LoadedRollout *
-add_found(LoadedPackage *loaded, LoadedRollout *found)
-{
-	return found ? add_rollout(loaded, found) : NULL;
-}
-
-/*
- * Is a promoted version loaded that is open to all of production, and all newer
- * promoted ones?  A lease or a report may have brought an older one.
- */
-static bool
-has_open_promoted(const LoadedPackage *loaded)
-{
-	for (int i = 0; i < loaded->package.count; i++)
-	{
-		const Rollout *rollout = loaded->package.rollouts[i];
-
-		if (rollout->phase == PHASE_PROMOTED && rollout->ordinal >= loaded->promoted_from &&
-			machine_ramp_ends_at(rollout) <= loaded->now)
-			return true;
-	}
-	return false;
-}
-
-/*
- * Load the promoted versions from the newest to the first that is open to all
- * of production.  Older ones are open to no workspace, until that one is halted
- * or aborted.
- */
-static void
-load_promoted(LoadedPackage *loaded)
-{
-	while (!loaded->all_promoted && !has_open_promoted(loaded))
-	{
-		LoadedRollout *found = add_found(loaded, rollout_promoted_before(loaded->name, loaded->promoted_from, loaded->seen));
-
-		if (found == NULL)
-			loaded->all_promoted = true;
-		else
-			loaded->promoted_from = found->rollout.ordinal;
-	}
-}
-
-/* package_find: the rollout of a version in any phase; NULL: it was never started. */
-LoadedRollout *
-package_find(LoadedPackage *loaded, const char *version)
-{
-	MemoryContext  caller_context;
-	LoadedRollout *rollout;
-
-	for (int i = 0; i < loaded->package.count; i++)
-	{
-		if (strcmp(loaded->package.rollouts[i]->version, version) == 0)
-			return loaded_rollout(loaded->package.rollouts[i]);
-	}
-	caller_context = MemoryContextSwitchTo(loaded->context);
-	rollout = add_found(loaded, rollout_of_version(loaded->name, version, loaded->seen));
-	MemoryContextSwitchTo(caller_context);
-	return rollout;
-}
-
-/*
- * package_need
- *		The rollout with this id, which an installation names; NULL for
- *		NO_ROLLOUT, and if it has been deleted.
- */
-LoadedRollout *
-package_need(LoadedPackage *loaded, int64 id)
-{
-	Rollout		  *known = machine_rollout(&loaded->package, id);
-	MemoryContext  caller_context;
-	LoadedRollout *rollout;
-
-	if (known != NULL)
-		return loaded_rollout(known);
-	if (id == NO_ROLLOUT)
-		return NULL;
-	caller_context = MemoryContextSwitchTo(loaded->context);
-	rollout = add_found(loaded, rollout_of_id(id, loaded->seen));
-	MemoryContextSwitchTo(caller_context);
-	return rollout;
-}
-
-/* package_all_rollouts: every rollout of the package, as a list. */
-List *
-package_all_rollouts(LoadedPackage *loaded)
-{
-	List	 *result = NIL;
-	ListCell *lc;
-
-	foreach(lc, rollouts_of_package(loaded->name, loaded->seen))
-		result = lappend(result, add_rollout(loaded, lfirst(lc)));
-	loaded->all_promoted = true;
-	return result;
-}
-
-/*
- * package_ended_since
- *		The rollouts that are stored as aborted or superseded and have a greater
- *		ordinal, newest first.
- */
-List *
-package_ended_since(LoadedPackage *loaded, int64 ordinal)
-{
-	List	 *result = NIL;
-	ListCell *lc;
-
-	foreach(lc, rollouts_ended_after(loaded->name, ordinal, loaded->seen))
-		result = lappend(result, add_rollout(loaded, lfirst(lc)));
-	return result;
-}
-
-/* version_arguments: a version as the arguments of a call that a HINT shows. */
-char *
-version_arguments(const char *package, const char *version)
-{
-	if (strlen(package) > QUOTED_VALUE_MAX || strlen(version) > QUOTED_VALUE_MAX)
-		return "package, version";
-	return psprintf("%s, %s", quote_literal_cstr(package), quote_literal_cstr(version));
-}
-
-/* Errors: P0002. */
-pg_noreturn static void
-refuse_unknown_version(const char *package, const char *version)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_NO_DATA_FOUND),
-			 errmsg("version \"%s\" of package \"%s\" was not started", clipped(version), clipped(package)),
-			 errhint("Check the spelling, or start it with SELECT update_tier.start(%s).",
-					 version_arguments(package, version))));
-}
-
-/*
- * package_find_known
- *		The rollout of a version.  Errors: P0002 if it was never started.
- */
-LoadedRollout *
-package_find_known(LoadedPackage *loaded, const char *version)
-{
-	LoadedRollout *rollout = package_find(loaded, version);
-
-	if (rollout == NULL)
-		refuse_unknown_version(loaded->name, version);
-	return rollout;
-}
-
-/*
- * package_argument
- *		The name of one package.
- *
- * Errors: 22004 and 22023 as name_argument(), 22023 for ALL_PACKAGES.
- */
-char *
-package_argument(NullableDatum value)
-{
-	char *name = name_argument(value, "package");
-
-	if (strcmp(name, ALL_PACKAGES) == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("package must not be \"%s\"", ALL_PACKAGES),
-				 errdetail("This name stands for all packages in the functions for settings and freezes."),
-				 errhint("Pass the name of one package.")));
-	return name;
-}
-
-/* refuse_unknown_workspace, refuse_not_live: P0002. */
-void
-refuse_unknown_workspace(Datum id, const WorkspacesTable *table)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_NO_DATA_FOUND),
-			 errmsg("workspace %s does not exist", workspace_text(DatumGetUUIDP(id))),
-			 errdetail("Table %s has no workspace with this id.", table->statement_table.name)));
-}
-
-void
-refuse_not_live(Datum id, const WorkspacesTable *table)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_NO_DATA_FOUND),
-			 errmsg("workspace %s is not live", workspace_text(DatumGetUUIDP(id))),
-			 errdetail("It does not meet the condition \"live_when\" of table %s: %s.",
-					   table->statement_table.name, table->statement_table.live_when)));
-}
-
-/* refuse_leased: 55000, for a workspace that holds a live lease. */
-void
-refuse_leased(const LoadedPackage *loaded, const LoadedInstallation *installation, const char *what)
-{
-	const Rollout *rollout = machine_rollout(&loaded->package, installation->installation.rollout);
-
-	ereport(ERROR,
-			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("cannot %s workspace %s", what, workspace_text(&installation->workspace)),
-			 errdetail("It holds a live lease for version \"%s\", token %lld, until %s.",
-					   rollout ? clipped(rollout->version) : "", (long long) installation->installation.token,
-					   timestamptz_to_str(installation->installation.lease_until)),
-			 errhint("Wait until the lease ends, or report the outcome with update_tier.report(%lld, ...).",
-					 (long long) installation->installation.token)));
-}
-
-/* package_new_rollout: add a rollout, for machine_start() to begin. */
-LoadedRollout *
-package_new_rollout(LoadedPackage *loaded, const char *version)
-{
-	Policy policy = package_policy(loaded);
-
-	return add_rollout(loaded, rollout_new(loaded->name, version, &policy));
-}
-
-/* package_delete_rollout: delete a rollout, for prune(). */
-void
-package_delete_rollout(LoadedPackage *loaded, LoadedRollout *rollout)
-{
-	Package *package = &loaded->package;
-	int		 i = 0;
-
-	rollout_delete(rollout);
-	while (package->rollouts[i] != &rollout->rollout)
-		i++;
-	memmove(&package->rollouts[i], &package->rollouts[i + 1], (package->count - i - 1) * sizeof(Rollout *));
-	package->count--;
-	loaded->changed = true;
-}
-
-/* phase_text: the phase of a rollout, as shown. */
-Datum
-phase_text(const LoadedPackage *loaded, const LoadedRollout *rollout)
-{
-	return CStringGetTextDatum(phase_names[machine_phase(&loaded->package, &rollout->rollout)]);
-}
-
-
-/* ---------------------------------------------------------------------
- * Where rows are, remembered within a transaction
- * ---------------------------------------------------------------------
- */
-
-/*
- * The package that this transaction has saved last, and where its row and those
- * of its loaded rollouts are.  No other transaction changes them while we hold
- * the lock.  A rollback to a savepoint forgets them.
- *
- * If a statement of this transaction changes one of the rows, it is no longer
- * where we look, and all are loaded again.  A row that such a statement inserts
- * is seen from the next transaction on.
- */
-static struct
-{
-	MemoryContext	 context; /* of the rest; NULL: nothing is remembered */
-	uint64			 package_generation;
-	uint64			 rollout_generation;
-	char			*name;
-	int64			 id;
-	ItemPointerData	 tid;
-	int				 count;
-	ItemPointerData *rollouts;
-	int64			*ids;
-	int64			 promoted_from;
-	bool			 all_promoted;
-} held;
-
-static void
-forget_held(void)
-{
-	if (held.context != NULL)
-		MemoryContextDelete(held.context);
-	memset(&held, 0, sizeof(held));
-}
-
-static void
-held_at_transaction_end(XactEvent event, void *arg)
-{
-	forget_held();
-}
-
-static void
-held_at_subtransaction_end(SubXactEvent event, SubTransactionId subid, SubTransactionId parent, void *arg)
-{
-	if (event == SUBXACT_EVENT_ABORT_SUB)
-		forget_held();
-}
-
-static bool
-is_remembered(const LoadedPackage *loaded, const Rollout *rollout)
-{
-	return rollout->phase == PHASE_QUEUED || rollout->phase == PHASE_CANARY || rollout->phase == PHASE_SOAKING ||
-		(rollout->phase == PHASE_PROMOTED && (loaded->all_promoted || rollout->ordinal >= loaded->promoted_from));
-}
-
-static void
-remember_held(const LoadedPackage *loaded)
-{
-	static bool	   callbacks_registered = false;
-	const Package *package = &loaded->package;
-	MemoryContext  caller_context;
-
-	if (!callbacks_registered)
-	{
-		RegisterXactCallback(held_at_transaction_end, NULL);
-		RegisterSubXactCallback(held_at_subtransaction_end, NULL);
-		callbacks_registered = true;
-	}
-	forget_held();
-	if (!is_stored(loaded) || package_row_generation() == 0 || rollout_generation() == 0)
-		return;
-	held.context = AllocSetContextCreate(TopMemoryContext, "update_tier package", ALLOCSET_SMALL_SIZES);
-	caller_context = MemoryContextSwitchTo(held.context);
-	held.package_generation = package_row_generation();
-	held.rollout_generation = rollout_generation();
-	held.id = loaded->id;
-	held.tid = loaded->row->tid;
-	held.rollouts = palloc_array(ItemPointerData, package->count + 1);
-	held.ids = palloc_array(int64, package->count + 1);
-	held.promoted_from = loaded->promoted_from;
-	held.all_promoted = loaded->all_promoted;
-	for (int i = 0; i < package->count; i++)
-	{
-		if (!is_remembered(loaded, package->rollouts[i]))
-			continue;
-		held.ids[held.count] = package->rollouts[i]->id;
-		held.rollouts[held.count++] = loaded_rollout(package->rollouts[i])->row->tid;
-	}
-	held.name = pstrdup(loaded->name);
-	MemoryContextSwitchTo(caller_context);
-}
-
-/* The row of the remembered package; NULL: no package is remembered, or its row has moved. */
-static TableRow *
-held_row(void)
-{
-	TableRow *row;
-
-	if (held.name == NULL || held.package_generation != package_row_generation())
-		return NULL;
-	row = package_row_at(&held.tid);
-	return row != NULL && DatumGetInt64(row->column[PACKAGE_id].value) == held.id ? row : NULL;
-}
-
-/* The row of the package with this name, which need not be locked; or NULL. */
-static TableRow *
-row_of_name(const char *name)
-{
-	TableRow *row = held.name != NULL && strcmp(held.name, name) == 0 ? held_row() : NULL;
-
-	return row ? row : package_row(name, SEEN_NOW);
-}
-
-/* package_name_of: the name of the package with this id, and its stamp; or NULL. */
-char *
-package_name_of(int64 id, TimestampTz *stamp)
-{
-	TableRow *row = held.name != NULL && held.id == id ? held_row() : NULL;
-
-	if (row == NULL)
-		row = package_row_of_id(id);
-	if (row == NULL)
-		return NULL;
-	*stamp = DatumGetTimestampTz(row->column[PACKAGE_stamp].value);
-	return TextDatumGetCString(row->column[PACKAGE_name].value);
-}
-
-/* Load the package from the remembered places; false: its rows are not there. */
-static bool
-load_held(LoadedPackage *loaded)
-{
-	LoadedRollout **found;
-
-	if (held.name == NULL || strcmp(held.name, loaded->name) != 0 || !loaded->locked ||
-		held.rollout_generation != rollout_generation())
-		return false;
-	found = palloc_array(LoadedRollout *, held.count + 1);
-	loaded->row = held_row();
-	if (loaded->row == NULL)
-		return false;
-	for (int i = 0; i < held.count; i++)
-	{
-		found[i] = rollout_at(&held.rollouts[i]);
-		if (found[i] == NULL || found[i]->rollout.id != held.ids[i])
-			return false;
-	}
-	for (int i = 0; i < held.count; i++)
-		(void) add_rollout(loaded, found[i]);
-	loaded->promoted_from = held.promoted_from;
-	loaded->all_promoted = held.all_promoted;
-	return true;
-}
-
 
 /* ---------------------------------------------------------------------
  * Loading
@@ -497,7 +67,7 @@ load_rows(LoadedPackage *loaded)
 	ListCell *lc;
 
 	loaded->promoted_from = PG_INT64_MAX;
-	if (load_held(loaded))
+	if (held_load(loaded))
 		return;
 	loaded->package.count = 0;
 	loaded->promoted_from = PG_INT64_MAX;
@@ -508,7 +78,7 @@ load_rows(LoadedPackage *loaded)
 	else
 	{
 		foreach(lc, rollouts_on_their_way(loaded->name, loaded->seen))
-			(void) add_rollout(loaded, lfirst(lc));
+			(void) package_add_rollout(loaded, lfirst(lc));
 	}
 }
 
@@ -577,7 +147,7 @@ load(const char *name, Seen seen, OfAll of_all, bool locked)
 		loaded->all = package_row(ALL_PACKAGES, seen);
 
 	column = loaded->row->column;
-	loaded->id = is_stored(loaded) ? DatumGetInt64(column[PACKAGE_id].value) : 0;
+	loaded->id = package_is_stored(loaded) ? DatumGetInt64(column[PACKAGE_id].value) : 0;
 	loaded->package.stamp = DatumGetTimestampTz(column[PACKAGE_stamp].value);
 	loaded->package.in_flight = DatumGetInt32(column[PACKAGE_in_flight].value);
 	loaded->first_expiry = DatumGetTimestampTz(column[PACKAGE_first_expiry].value);
@@ -585,9 +155,9 @@ load(const char *name, Seen seen, OfAll of_all, bool locked)
 							 column[PACKAGE_rollback_position], column[PACKAGE_quiet_from],
 							 column[PACKAGE_swept_at] };
 	load_freeze(loaded);
-	if (is_stored(loaded))
+	if (package_is_stored(loaded))
 	{
-		load_promoted(loaded);
+		package_load_promoted(loaded);
 		load_uncounted(loaded);
 	}
 
@@ -702,7 +272,7 @@ settle(LoadedPackage *loaded, const List *known, const pg_uuid_t *workspace, int
 	}
 	package_begin(loaded);
 	machine_settle(package, loaded->clock);
-	load_promoted(loaded);
+	package_load_promoted(loaded);
 }
 
 /*
@@ -758,7 +328,7 @@ package_next_moment(LoadedPackage *loaded)
 static void
 wait_for_report(const char *name, const pg_uuid_t *workspace)
 {
-	TableRow		   *row = row_of_name(name);
+	TableRow		   *row = held_row_of_name(name);
 	LoadedInstallation *installation = row == NULL ? NULL :
 													 installation_load(DatumGetInt64(row->column[PACKAGE_id].value), workspace, SEEN_NOW);
 
@@ -783,7 +353,7 @@ is_reported_on(const LoadedPackage *loaded, const pg_uuid_t *workspace)
 {
 	LoadedInstallation *installation;
 
-	if (IsolationUsesXactSnapshot() || !is_stored(loaded))
+	if (IsolationUsesXactSnapshot() || !package_is_stored(loaded))
 		return false;
 	installation = installation_load(loaded->id, workspace, loaded->seen);
 	return installation != NULL && installation->installation.state == STATE_CLAIMED &&
@@ -891,13 +461,6 @@ package_note_token(LoadedPackage *loaded, const LoadedRollout *rollout, const ch
 {
 	package_note(loaded, rollout, kind, NULL, detail);
 	((EventNote *) llast(loaded->notes))->token = token;
-}
-
-/* workspace_text: the id as a text. */
-char *
-workspace_text(const pg_uuid_t *workspace)
-{
-	return DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(workspace)));
 }
 
 #define EXPIRED_DETAIL "the lease of its last attempt expired"
@@ -1055,7 +618,7 @@ package_installation(LoadedPackage *loaded, const pg_uuid_t *workspace)
 {
 	LoadedInstallation *installation = lease_of(loaded, workspace);
 
-	if (installation == NULL && is_stored(loaded))
+	if (installation == NULL && package_is_stored(loaded))
 		installation = installation_load(loaded->id, workspace, loaded->seen);
 	if (installation == NULL)
 	{
@@ -1211,7 +774,7 @@ package_save(LoadedPackage *loaded)
 	loaded->seen = SEEN_NOW;
 	if (!has_changed(loaded))
 		return;
-	if (!is_stored(loaded))
+	if (!package_is_stored(loaded))
 		loaded->id = sequence_next("package_id");
 	uncounted_delete(loaded->counted);
 	loaded->counted = NIL;
@@ -1229,7 +792,7 @@ package_save(LoadedPackage *loaded)
 	}
 	loaded->notes = loaded->phases = NIL;
 	loaded->changed = false;
-	remember_held(loaded);
+	held_remember(loaded);
 }
 
 /*
@@ -1270,6 +833,15 @@ package_policy(const LoadedPackage *loaded)
 			columns[i] = loaded->all->column[PACKAGE_soak + i];
 	}
 	return policy_of_columns(columns);
+}
+
+/* package_new_rollout: add a rollout, for machine_start() to begin. */
+LoadedRollout *
+package_new_rollout(LoadedPackage *loaded, const char *version)
+{
+	Policy policy = package_policy(loaded);
+
+	return package_add_rollout(loaded, rollout_new(loaded->name, version, &policy));
 }
 
 /* package_own_freeze: until when the package itself is frozen; DT_NOBEGIN: it is not. */

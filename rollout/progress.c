@@ -15,6 +15,7 @@
 
 #include "fleet/live.h"
 #include "rollout/package.h"
+#include "rollout/refuse.h"
 #include "server/compat.h"
 #include "server/node.h"
 #include "server/values.h"

@@ -17,8 +17,10 @@
 #include "fleet/live.h"
 #include "rollout/event.h"
 #include "rollout/gate.h"
+#include "rollout/held.h"
 #include "rollout/package.h"
 #include "rollout/package_lock.h"
+#include "rollout/refuse.h"
 #include "rollout/setting.h"
 #include "rollout/uncounted.h"
 #include "server/compat.h"
@@ -153,7 +155,7 @@ installation_and_package(int64 token, char **package, TimestampTz *stamp)
 
 	if (installation == NULL)
 		return NULL;
-	*package = package_name_of(installation->package_id, stamp);
+	*package = held_name_of(installation->package_id, stamp);
 	return *package ? installation : NULL;
 }
 

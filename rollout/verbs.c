@@ -10,6 +10,7 @@
 #include "fmgr.h"
 
 #include "rollout/package.h"
+#include "rollout/refuse.h"
 #include "server/compat.h"
 #include "server/node.h"
 #include "server/values.h"
