@@ -39,6 +39,8 @@ static const Rules worlds[] = {
 	  .policy = POLICY(.min_successes = 2, .max_failures = 1, .max_failure_percent = 40, .retry_delay = 0), .depth = 14 },
 	{ .name = "no canary needed, approval needed", .versions = 2, .canaries = 0, .workspaces = 2, .verbs = true,
 	  .policy = POLICY(.require_canary = false, .auto_promote = false), .depth = 12 },
+	{ .name = "one workspace, one attempt", .versions = 1, .canaries = 1, .workspaces = 1, .verbs = true,
+	  .policy = POLICY(.max_attempts = 1), .depth = 20 },
 };
 /* clang-format on */
 
@@ -50,6 +52,9 @@ static const Rules worlds[] = {
 #define LONG_AGO	 (-12) /* longer than any span of these policies */
 #define PACKED_BYTES 128
 #define MAX_STEPS	 256
+
+/* Attempts at one workspace, in all of these policies. */
+#define GRANTS_AT_MOST 2
 
 typedef struct Packed
 {
@@ -152,6 +157,8 @@ pack(const World *world)
 		PUT(world->handed[w] + 1);
 		PUT(pack_ordinal(world, world->handed_at[w]));
 		PUT(pack_ordinal(world, world->granted_at[w]));
+		/* More are not possible without force. */
+		PUT(world->grants[w] < GRANTS_AT_MOST ? world->grants[w] : GRANTS_AT_MOST);
 		PUT(pack_ordinal(world, world->runs_at[w]));
 		PUT(pack_ordinal(world, n->ordinal));
 		PUT(pack_ordinal(world, n->runs_ordinal));
@@ -222,6 +229,7 @@ unpack(World *world, const Rules *rules, const Packed *packed)
 		world->handed[w] = GET() - 1;
 		world->handed_at[w] = GET();
 		world->granted_at[w] = GET();
+		world->grants[w] = GET();
 		world->runs_at[w] = GET();
 		n->ordinal = GET();
 		n->runs_ordinal = GET();

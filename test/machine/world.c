@@ -378,6 +378,7 @@ check_grant(const World *world, int v, int w, bool forced)
 	if (forced)
 		return;
 	MUST(ONE_LEASE, world->package.in_flight < rollout->policy.max_in_flight);
+	MUST(GATE, world->granted_at[w] != rollout->ordinal || world->grants[w] < rollout->policy.max_attempts);
 	MUST(GATE, world->package.frozen_until <= world->package.stamp);
 	MUST(GATE, world->live[w]);
 	/* A search asks this before it reads the installation. */
@@ -519,8 +520,25 @@ check_next_moment(const World *world)
 static void
 note_grant(World *world, int v, int w)
 {
+	int64_t ordinal = rollout_of(world, v)->ordinal;
+
+	world->grants[w] = world->granted_at[w] == ordinal ? world->grants[w] + 1 : 1;
 	world->handed[w] = v;
-	world->handed_at[w] = world->granted_at[w] = rollout_of(world, v)->ordinal;
+	world->handed_at[w] = world->granted_at[w] = ordinal;
+}
+
+/* The rollout's workspaces may have their attempts back. */
+static bool
+do_resume(World *world, Rollout *rollout)
+{
+	if (machine_resume(&world->package, rollout) != ACCEPTED)
+		return false;
+	for (int w = 0; w < world->rules->workspaces; w++)
+	{
+		if (world->granted_at[w] == rollout->ordinal)
+			world->grants[w] = 0;
+	}
+	return true;
 }
 
 /*
@@ -701,6 +719,8 @@ note_report(World *world, int w, State outcome)
 {
 	Installation *installation = &world->installations[w];
 
+	if (outcome == STATE_SKIPPED && world->grants[w] > 0)
+		world->grants[w]--;
 	if (outcome == STATE_SKIPPED && installation->attempt <= 1)
 	{
 		world->handed[w] = machine_rollout(&world->package, installation->runs) ? (int) installation->runs - 1 : -1;
@@ -740,6 +760,7 @@ do_observe(World *world, int v, int w, State outcome)
 		world->runs_at[w] = v < 0 ? 0 : rollout_of(world, v)->ordinal;
 	if (!leased)
 	{
+		world->grants[w] = 0;
 		world->handed[w] = v;
 		world->handed_at[w] = world->granted_at[w] = world->runs_at[w];
 	}
@@ -776,7 +797,7 @@ perform(World *world, Step step)
 		case DEED_HALT:
 			return machine_halt(package, rollout) == ACCEPTED;
 		case DEED_RESUME:
-			return machine_resume(package, rollout) == ACCEPTED;
+			return do_resume(world, rollout);
 		case DEED_RETRY:
 			return machine_retry(package, rollout, next_ordinal, policy_of(world)) == ACCEPTED;
 		case DEED_PROMOTE:

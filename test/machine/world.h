@@ -54,6 +54,7 @@ typedef struct World
 	int64_t handed_at[MAX_WORKSPACES];				  /* its ordinal then */
 	int64_t granted_at[MAX_WORKSPACES];				  /* the same for the latest attempt */
 	int64_t runs_at[MAX_WORKSPACES];				  /* the ordinal of what it runs, when it was handed out */
+	int		grants[MAX_WORKSPACES];					  /* at granted_at, since the last resume; skipped ones apart */
 	int		left_succeeded[MAX_VERSIONS][TIER_COUNT]; /* successes, in this run, of workspaces that have left */
 	int		left_failed[MAX_VERSIONS][TIER_COUNT];
 	int		left_acknowledged[MAX_VERSIONS][TIER_COUNT]; /* of those that failed */
