@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "world.h"
+#include "invariants.h"
 #include "rollout/machine_due.h"
 
 static Rules	   rules;

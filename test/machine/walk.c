@@ -18,7 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "world.h"
+#include "invariants.h"
 
 /* clang-format off */
 #define POLICY(...) { .soak = 2, .ramp = 0, .min_successes = 1, .max_failures = 0, .max_failure_percent = 0, \

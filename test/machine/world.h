@@ -2,7 +2,7 @@
  *
  * test/machine/world.h
  *	  A small world around the pure machine: a package, a few versions and a
- *	  few workspaces, what can happen to them, and what must hold after it.
+ *	  few workspaces, and what can happen to them.
  *
  * The walk, the fuzzer and the table of cases all drive this.
  *
@@ -99,40 +99,20 @@ typedef struct Step
 	int	 workspace;
 } Step;
 
-/* The names of the design's table. */
-typedef enum Invariant
-{
-	ONE_RUNS,
-	ONE_LEASE,
-	GATE,
-	FORWARD,
-	SOAKED,
-	LATCHED,
-	PROMOTED_VERSION,
-	COUNTED,
-	AGREE,
-	MONOTONE,
-	ARRIVES,
-	LEAVES
-} Invariant;
-
-#define INVARIANT_COUNT 12
-
-extern const char *const invariant_names[INVARIANT_COUNT];
-extern uint64_t			 invariants_checked[INVARIANT_COUNT];
-
-/* Called when an invariant is violated; must not return. */
-extern void violated(const World *world, Invariant invariant, const char *what);
-
 extern void		   world_make(World *world, const Rules *rules);
 extern void		   world_copy(World *copy, const World *world);
 extern void		   world_relink(World *world);
+extern Rollout	  *world_rollout(const World *world, int version);
+extern void		   world_load_leases(World *world);
+extern bool		   world_holds_lease(const World *world, int w);
+extern bool		   world_is_of_run(const World *world, int w, const Rollout *rollout);
+extern bool		   world_is_acknowledged(const Rollout *rollout, const Installation *installation);
+extern void		   world_note_left(const World *before, World *world);
+extern void		   world_note_grant(World *world, int v, int w);
 extern Workspace   world_workspace(const World *world, int workspace);
 extern void		   world_settle(World *world, Moment clock);
 extern int		   world_steps(const World *world, Step *steps);
 extern bool		   world_do(World *world, Step step);
-extern void		   world_evidence(const World *world, const Rollout *rollout, Tally *counted);
-extern void		   world_check_future(const World *world);
 extern void		   world_describe(const World *world);
 extern const char *deed_name(Deed deed);
 
