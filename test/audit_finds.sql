@@ -7,8 +7,6 @@ CREATE FUNCTION inject_packages() RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     one uuid := (SELECT id FROM workspaces WHERE live ORDER BY id LIMIT 1);
 BEGIN
-    -- A freeze of all packages, left by the calls before, would hide what is not open.
-    PERFORM update_tier.thaw();
     PERFORM update_tier.set_policy('x', max_failures => 9, require_canary => true, min_successes => 1);
     PERFORM update_tier.start('x', 'v1');
     PERFORM update_tier.observe('x', 'v1', one, 'failed');
