@@ -110,6 +110,17 @@ SELECT update_tier.freeze();
 ROLLBACK;
 SELECT update_tier.is_open('q', 'v1', 'canary');
 
+-- A freeze stops a rollback: it begins after thaw().
+SELECT update_tier.start('back', 'v1'), update_tier.promote('back', 'v1', 'ran for a month');
+SELECT run('back', 'v1', 2), run('back', 'v1', 5);
+SELECT update_tier.start('back', 'v2'), run('back', 'v2', 2);
+SELECT update_tier.freeze('back'), update_tier.abort('back', 'v2', 'eats data');
+SELECT * FROM gates('back', 'v1');
+SELECT why('back', 'v1', 2);
+SELECT update_tier.thaw('back');
+SELECT update_tier.wanted_version('back', w(2)), why('back', 'v1', 2);
+SELECT update_tier.claim('back', 'v1', w(2)) IS NOT NULL AS granted;
+
 -- Bad arguments.
 SELECT update_tier.freeze('p', '2001-01-01 00:00:00+00', 'history');
 \echo :LAST_ERROR_SQLSTATE

@@ -93,6 +93,16 @@ SELECT runs FROM fleet;
 SELECT * FROM work('p');
 SELECT version, phase, canary_succeeded, canary_failed, production_succeeded, production_failed FROM update_tier.status ORDER BY version;
 
+-- A rollback that fails is a failure of the version to which the workspace goes back,
+-- and can halt it.
+SELECT update_tier.set_policy('f', retry_delay => '0');
+SELECT update_tier.start('f', 'v7'), update_tier.promote('f', 'v7', 'ran for a month');
+SELECT run('f', 'v7', 1), run('f', 'v7', 4);
+SELECT update_tier.start('f', 'v8'), run('f', 'v8', 1), update_tier.abort('f', 'v8', 'eats data');
+SELECT run('f', 'v7', 1, 'failed');
+SELECT version, phase, canary_failed, regexp_replace(reason, '0000.*', '(a workspace)') AS reason FROM update_tier.status WHERE package = 'f' ORDER BY version;
+SELECT why('f', 'v7', 1);
+
 -- While v9 is halted and undecided, a workspace that was handed v9 is due for
 -- nothing older.  Other workspaces, and new ones, are due for v7 as before.
 SELECT update_tier.start('p', 'v9');

@@ -107,6 +107,11 @@ SELECT update_tier.prune('0');
 SELECT count(*) FROM update_tier.installed WHERE package = 'large' AND n(workspace) > 10;
 SELECT canary_succeeded, production_succeeded FROM update_tier.status WHERE package = 'large';
 
+-- The record of changed tiers stays, however old it is.
+INSERT INTO update_tier.tier_change (at, actor, path) VALUES ('2001-01-01', 'bob', 'UPDATE');
+SELECT update_tier.prune('0');
+SELECT actor FROM update_tier.tier_change WHERE at < '2001-01-02';
+
 -- An age that reaches before every timestamp deletes nothing.
 SELECT update_tier.prune('10000000 years');
 -- Invalid arguments.

@@ -77,6 +77,15 @@ command_ok([ 'pg_restore', '-e', '-a', '-d', $node->connstr('data_only'), "$dir/
 is(answers('data_only'), $before, 'data only: every function answers as before');
 is(goes_on('data_only'), $next, 'data only: and goes on');
 
+# The same where another table is attached: the restored attachment replaces that.
+$node->safe_psql('postgres', 'CREATE DATABASE replaced');
+command_ok([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr('replaced'), '-f', "$dir/schema.sql" ], 'restored');
+$node->safe_psql('replaced', q{CREATE TABLE app.other (id uuid PRIMARY KEY, live boolean); SELECT update_tier.attach('app.other', 'live')});
+my $attached = 'SELECT * FROM update_tier.attached; SELECT * FROM update_tier.counts()';
+isnt($node->safe_psql('replaced', $attached), $node->safe_psql('source', $attached), 'another table is attached');
+command_ok([ 'pg_restore', '-e', '-a', '-d', $node->connstr('replaced'), "$dir/custom" ], 'the data restored');
+is($node->safe_psql('replaced', $attached), $node->safe_psql('source', $attached), 'the restored attachment replaced it');
+
 # A single schema: the dump contains the table with its tiers, and nothing of the
 # extension.
 $node->safe_psql('postgres', 'CREATE DATABASE single');
