@@ -110,6 +110,12 @@ SELECT update_tier.freeze();
 ROLLBACK;
 SELECT update_tier.is_open('q', 'v1', 'canary');
 
+-- A package can be frozen before its first version is started.
+SELECT update_tier.freeze('not started yet', now() + interval '1 hour', 'not before Monday');
+SELECT update_tier.start('not started yet', 'v1');
+SELECT why('not started yet', 'v1', 2);
+SELECT update_tier.thaw('not started yet');
+
 -- A freeze stops a rollback: it begins after thaw().
 SELECT update_tier.start('back', 'v1'), update_tier.promote('back', 'v1', 'ran for a month');
 SELECT run('back', 'v1', 2), run('back', 'v1', 5);
