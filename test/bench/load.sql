@@ -1,4 +1,4 @@
--- A fleet of :rows workspaces, and the function that measures statements.
+-- A fleet of :rows workspaces, and the functions with which statements are measured.
 \set ON_ERROR_STOP 1
 SET client_min_messages = warning;
 CREATE EXTENSION update_tier;
@@ -31,5 +31,21 @@ BEGIN
     FOR i IN 1 .. n LOOP
         RETURN NEXT concat_ws(E'\t', keys_and_statements[2 * i - 1], 'ms',
             (SELECT string_agg(taken[turn * n + i]::text, ' ') FROM generate_series(1, turns) AS turn));
+    END LOOP;
+END $$;
+
+-- Read a row of every page of the fleet, as fast as that is possible.
+CREATE FUNCTION read_every_page() RETURNS bigint LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN (SELECT count(live) FROM workspaces WHERE ctid = ANY (ARRAY(
+        SELECT format('(%s,1)', n)::tid FROM generate_series(0, pg_relation_size('workspaces') / current_setting('block_size')::integer - 1) AS n)));
+END $$;
+-- Wait until so many clients have called this.
+CREATE SEQUENCE clients_ready;
+CREATE FUNCTION wait_for_clients(clients integer) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM nextval('clients_ready');
+    WHILE (SELECT last_value FROM clients_ready) < clients LOOP
+        PERFORM pg_sleep(0.001);
     END LOOP;
 END $$;

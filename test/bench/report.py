@@ -150,6 +150,10 @@ def absolute():
                             ("pages update_tier", "pages of our tables"),
                             ("misses update_tier", "of these not in buffers"))
           for size in ("small", "large") if values[f"{key} {size}"]],
+        *[(f"page faults for each claim, {where}", shown(f"faults {where}"))
+          for where in ("small", "large", "small, new connection", "large, new connection") if values[f"faults {where}"]],
+        *[(f"25 claims and reports a second, {where}", shown(f"claim {where}"))
+          for where in ("small, new connection", "large, new connection") if values[f"claim {where}"]],
         ("one commit of a row, no delay, ms", shown("commit 0ms")),
         ("one commit of a row, 5 ms delay, ms", shown("commit 5ms")),
     ]
