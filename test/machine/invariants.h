@@ -10,7 +10,7 @@
 
 #include "world.h"
 
-/* The names of the design's table. */
+/* By the names of the table in doc/design.md. */
 typedef enum Invariant
 {
 	ONE_RUNS,

@@ -16,6 +16,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $here = "$FindBin::Bin/../..";
+my ($install_script) = map { "update_tier--$_.sql" } slurp_file("$here/update_tier.control") =~ /^default_version = '(.*)'/m;
 my $node = PostgreSQL::Test::Cluster->new('main');
 $node->init;
 $node->append_conf('postgresql.conf', "$ENV{UPDATE_TIER_CONF}\n");
@@ -301,7 +302,7 @@ sub error_codes
 	my %listed = map { $_->[0] => 1 } @rows;
 	my (%raised, %seen, @wrong);
 	my $source = sources($top);
-	my $script = slurp_file("$top/update_tier--1.0.sql") =~ s/^\s*--.*//mgr;
+	my $script = slurp_file("$top/$install_script") =~ s/^\s*--.*//mgr;
 	$raised{ $raises{$_} } = 1 for grep { $source =~ /\b$_/ } keys %raises;
 	$raised{ $rejects{$_} } = 1 for grep { $script =~ /\b(?:$_)/ } keys %rejects;
 	$source =~ s/[!=]=\s*ERRCODE_\w+|ERRCODE_TO_CATEGORY//g;
@@ -575,6 +576,18 @@ sub tests_exist
 	return @wrong;
 }
 
+# doc/design.md has a row for each invariant that the tests check, and the audit has no other.
+sub invariants
+{
+	my ($top) = @_;
+	my ($names) = slurp_file("$top/test/machine/invariants.c") =~ /invariant_names\[\w+\] = \{(.*?)\}/s;
+	my @tested = $names =~ /"(\w+)"/g;
+	my @documented = map { names($_->[0]) } table_of(slurp_file("$top/doc/design.md"), 'Invariants');
+	my %documented = map { $_ => 1 } @documented;
+	return (differences('invariant', \@tested, \@documented),
+		map { "no row for invariant $_ of the audit" } grep { !$documented{$_} } slurp_file("$top/test/audit.sql") =~ /SELECT format\('(\w+): /g);
+}
+
 my @checks = (
 	[ 'security.md: every function, who may execute it, and tests', \&security ],
 	[ 'reference.md: every function', \&functions ],
@@ -585,6 +598,7 @@ my @checks = (
 	[ 'reference.md: every setting of the server', \&server_settings ],
 	[ 'reference.md: notifications, phases and events', \&what_is_said ],
 	[ 'reference.md: every error code', \&error_codes ],
+	[ 'design.md: every invariant', \&invariants ],
 	[ 'every page: names and links', \&names_and_links ],
 	[ 'every page: the tests that it names', \&tests_exist ],
 	[ 'every text: the words of the glossary', \&words ],
@@ -688,6 +702,9 @@ sees(\&error_codes, 'doc/reference.md', sub { s/^\| 55006 \| (.*?) \|.*\n/$&$&/m
 sees(\&error_codes, 'doc/reference.md', sub { s/^(\| 55006 .*\n)(\| 55P03 .*\n)/$2$1/m }, 'rows that are out of order');
 sees(\&error_codes, 'rollout/verbs.c', sub { $_ .= "static int code = ERRCODE_TOO_MANY_ROWS;\n" }, 'P0003 is raised, and has no row');
 sees(\&error_codes, 'rollout/verbs.c', sub { $_ .= "static int code = ERRCODE_NONSENSE;\n" }, 'ERRCODE_NONSENSE is no error code of the server');
+sees(\&invariants, 'doc/design.md', sub { s/^\| `gate` .*\n//m }, 'no row for invariant gate');
+sees(\&invariants, 'doc/design.md', sub { s/^\| `gate` /| `door` /m }, 'there is no invariant door');
+sees(\&invariants, 'test/audit.sql', sub { s/format\('soaked: /format('baked: / }, 'no row for invariant baked of the audit');
 sees(\&names_and_links, 'doc/operations.md', sub { $_ .= "`update_tier.phase_at`\n" }, 'doc/operations.md: there is no update_tier.phase_at');
 sees(\&names_and_links, 'README.md', sub { $_ .= "[a page](doc/nowhere.md)\n" }, 'README.md: a link to doc/nowhere.md');
 sees(\&names_and_links, 'README.md', sub { $_ .= "[a section](doc/reference.md#nowhere)\n" }, 'README.md: a link to #nowhere');
@@ -712,8 +729,8 @@ planted('doc/reference.md', sub { s/^## Policy\n\n/$&Pausing is easy.\n/m }, 'pa
 planted('README.md', sub { $_ .= "\nEach Deployment has a phase.\n" }, 'deployment', 'rollout');
 planted('doc/tutorial.md', sub { $_ .= "\nThe lease is\na ticket.\n" }, 'ticket', 'claim, lease, token');
 planted('examples/monitoring/README.md', sub { $_ .= "\nBeta workspaces.\n" }, 'beta', 'canary');
-planted('update_tier--1.0.sql', sub { s/^('Registers a version)/$1, or a release,/m }, 'release', 'version');
-planted('update_tier--1.0.sql', sub { s/^-- Rollouts: state/-- Roll-outs: state/m }, 'roll-out', 'rollout');
+planted($install_script, sub { s/^('Registers a version)/$1, or a release,/m }, 'release', 'version');
+planted($install_script, sub { s/^-- Rollouts: state/-- Roll-outs: state/m }, 'roll-out', 'rollout');
 planted('sql/ramp.sql', sub { s/^-- /-- The stage: /m }, 'stage', 'phase');
 planted('rollout/gate.c', sub { s/"queued behind %s"/"queued after the burn-in of %s"/ }, 'burn-in', 'soak');
 planted('test/run', sub { $_ .= "check \"the quota of a package\" true\n" }, 'quota', 'budget');
