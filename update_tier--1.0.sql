@@ -94,7 +94,7 @@ RETURNS void
 AS 'MODULE_PATHNAME', 'update_tier_attach'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100;
 COMMENT ON FUNCTION update_tier.attach(regclass, text, boolean, boolean) IS
-'Makes a table the workspaces table of this database. workspaces: a table with a unique column id uuid NOT NULL. The table gets a column update_tier (NOT NULL, DEFAULT ''production''; an existing one is converted, and its NULLs become production), a partial index of the canaries, and a trigger that records every change of a tier in update_tier.tier_change. live_when: the condition that live workspaces meet; NULL: every row is live. create_index: false if you build the index yourself. audit: false for no trigger, as it must be for a table that Citus distributes. Idempotent: changes only what differs, live_when included. If the table that was attached before no longer exists, live_when NULL keeps its condition. Locks: readers and writers wait until the transaction ends if the column is added or changed, an index is dropped (as with another live_when), or the trigger is dropped; otherwise writers wait if the index is built or the trigger is created. A new column and its index take a moment. Checking values, setting NULLs, and building the index for an existing column each read the table; converting an enum rewrites it. A call that finds nothing to change makes no other session wait. For the table''s owner; other code that the owner has put on the table runs as the owner. Errors: 55000 another table is attached, or rows from before Citus distributed the table are still on disk, 42501 not the owner of the table, or a child has another owner, 23514 the column contains invalid tiers, 42809 not an ordinary or partitioned table, 42P01 the table was dropped, 42703 no column id, 42804 wrong type of id or update_tier, 42P16 id can be NULL or is not unique, 42601 live_when is not one condition, 0A000 live_when is not allowed, an index or CHECK prevents the conversion of the column, or Citus distributes the table and audit is true or the owner cannot read all rows of its shards, 42P07 the name of the index is taken, 55006 a query of the session is using the table, 55P03 an index is being built concurrently, 22004 workspaces, create_index or audit NULL.';
+'Makes a table the workspaces table of this database. workspaces: a table with a unique column id uuid NOT NULL. The table gets a column update_tier (NOT NULL, DEFAULT ''production''; an existing one is converted, and its NULLs become production), a partial index of the canaries, and a trigger that records changes of a tier in update_tier.tier_change. live_when: the condition that live workspaces meet; NULL: every row is live. create_index: false if you build the index yourself. audit: false for no trigger, as it must be for a table that Citus distributes. Idempotent: changes only what differs, live_when included. If the table that was attached before no longer exists, live_when NULL keeps its condition. Locks: readers and writers wait until the transaction ends if the column is added or changed, an index is dropped (as with another live_when), or the trigger is dropped; otherwise writers wait if the index is built or the trigger is created. A new column and its index take a moment. Checking values, setting NULLs, and building the index for an existing column each read the table; converting an enum rewrites it. A call that finds nothing to change makes no other session wait. For the table''s owner; other code that the owner has put on the table runs as the owner. Errors: 55000 another table is attached, or rows from before Citus distributed the table are still on disk, 42501 not the owner of the table, or a child has another owner, 23514 the column contains invalid tiers, 42809 not an ordinary or partitioned table, 42P01 the table was dropped, 42703 no column id, 42804 wrong type of id or update_tier, 42P16 id can be NULL or is not unique, 42601 live_when is not one condition, 0A000 live_when is not allowed, an index or CHECK prevents the conversion of the column, or Citus distributes the table and audit is true or the owner cannot read all rows of its shards, 42P07 the name of the index is taken, 55006 a query of the session is using the table, 55P03 an index is being built concurrently, 22004 workspaces, create_index or audit NULL.';
 
 CREATE FUNCTION update_tier.detach() RETURNS void
 AS 'MODULE_PATHNAME', 'update_tier_detach'
@@ -136,7 +136,7 @@ AS 'MODULE_PATHNAME', 'update_tier_workspaces_in_tier'
 LANGUAGE C STABLE PARALLEL SAFE COST 100
 SUPPORT update_tier.list_support;
 COMMENT ON FUNCTION @extschema@.workspaces_in_tier(text, uuid, bigint) IS
-'The ids of the live workspaces of a tier, ordered by id. after: only ids greater than this one, as for the next page; NULL: from the first. max_rows: at most this many; NULL: all. Reads the table with the caller''s rights. Errors: 23514 invalid tier, 22023 negative max_rows, 55000 no table is attached, or the attached table has changed.';
+'The ids of the live workspaces of a tier, ordered by id. after: only ids greater than this one, as for the next page; NULL: from the first. max_rows: at most this many; NULL: all. Reads the table with the caller''s rights. Errors: 23514 invalid tier, or NULL, 22023 negative max_rows, 55000 no table is attached, or the attached table has changed.';
 
 CREATE FUNCTION @extschema@.workspace_tier(workspace uuid) RETURNS @extschema@.update_tier
 AS 'MODULE_PATHNAME', 'update_tier_workspace_tier'
@@ -152,7 +152,7 @@ RETURNS @extschema@.update_tier
 AS 'MODULE_PATHNAME', 'update_tier_set_update_tier'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100;
 COMMENT ON FUNCTION @extschema@.set_update_tier(uuid, text, text) IS
-'Gives a workspace a tier, and returns the tier that it had. Writes nothing if the workspace has the tier already. expected: an error unless the current tier is this one; NULL: whatever it is. Writes with the caller''s rights. NOTICE when no live canary is left. Errors: 23514 invalid tier, 22004 workspace NULL, P0002 unknown workspace, 55000 the current tier is not the expected one, a trigger or rule kept the old tier, no table is attached, or the attached table has changed, 42501 a row-level security policy lets the caller see the row but not update it.';
+'Gives a workspace a tier, and returns the tier that it had. Writes nothing if the workspace has the tier already. expected: an error unless the current tier is this one; NULL: whatever it is. Writes with the caller''s rights. NOTICE when no live canary is left. Errors: 23514 invalid tier, or NULL, 22004 workspace NULL, P0002 unknown workspace, 55000 the current tier is not the expected one, a trigger or rule kept the old tier, no table is attached, or the attached table has changed, 42501 a row-level security policy lets the caller see the row but not update it.';
 
 -- Changes of tiers.  A trigger on the attached table writes the rows.
 CREATE SEQUENCE update_tier.tier_change_id;
@@ -168,7 +168,7 @@ CREATE TABLE update_tier.tier_change (
 );
 CREATE INDEX tier_change_workspace ON update_tier.tier_change (workspace, id);
 COMMENT ON TABLE update_tier.tier_change IS
-'Every change of a workspace''s tier: when (at), by which role (actor), from which tier to which, and by which statement (path). Inserted and deleted workspaces are not recorded. Rows are only added.';
+'Changes of a workspace''s tier: when (at), by which role (actor), from which tier to which, and by which statement (path). Not recorded: inserted and deleted workspaces, changes that replication applies, an UPDATE that moves the row to another partition, and changes by UPDATE while audit is false. Rows are only added.';
 ALTER SEQUENCE update_tier.tier_change_id OWNED BY update_tier.tier_change.id;
 SELECT pg_catalog.pg_extension_config_dump('update_tier.tier_change', '');
 SELECT pg_catalog.pg_extension_config_dump('update_tier.tier_change_id', '');
@@ -491,7 +491,7 @@ RETURNS void
 AS 'MODULE_PATHNAME', 'update_tier_set_policy'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100;
 COMMENT ON FUNCTION update_tier.set_policy IS
-'Changes the settings of a package. package: its name; ''*'': for all packages that do not have the setting themselves. A setting that is NULL or left out stays as it is. soak, ramp and retry_delay are at least 0, lease is greater than 0; a day is 24 hours, a month 30 days. min_successes, max_in_flight and max_attempts are at least 1, max_failures is at least 0, max_failure_percent is 0 to 100. A rollout copies the settings when it starts; apply_to_running true also changes the rollouts that have not ended. Errors: 22023 value out of range, or invalid package, 22004 package or apply_to_running NULL.';
+'Changes the settings of a package. package: its name; ''*'': for all packages that do not have the setting themselves. A setting that is NULL or left out stays as it is. soak, ramp and retry_delay are at least 0, lease is greater than 0; a day is 24 hours, a month 30 days. min_successes, max_in_flight and max_attempts are at least 1, max_failures is at least 0, max_failure_percent is 0 to 100. A rollout copies the settings when it starts; apply_to_running true also changes the rollouts that are neither aborted nor superseded. Errors: 22023 value out of range, or invalid package, 22004 package or apply_to_running NULL.';
 
 CREATE FUNCTION update_tier.reset_policy(package text, VARIADIC settings text[]) RETURNS void
 AS 'MODULE_PATHNAME', 'update_tier_reset_policy'
@@ -543,7 +543,7 @@ CREATE FUNCTION update_tier.wanted_version(package text, workspace uuid) RETURNS
 AS 'MODULE_PATHNAME', 'update_tier_wanted_version'
 LANGUAGE C STABLE PARALLEL SAFE COST 100;
 COMMENT ON FUNCTION update_tier.wanted_version IS
-'The version that a workspace should run now. During a freeze, the version that it runs. NULL: no version, or the workspace is unknown or not live. Errors: 55000 no table is attached, or the attached table has changed.';
+'The version that a workspace should run now. During a freeze, and while the version that it was handed is halted or closed to it, the version that it runs. NULL: no version, or the workspace is unknown or not live. Errors: 55000 no table is attached, or the attached table has changed.';
 
 CREATE FUNCTION update_tier.promoted_version(package text) RETURNS text
 AS 'MODULE_PATHNAME', 'update_tier_promoted_version'
@@ -571,7 +571,7 @@ RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'update_tier_claim_batch'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100 ROWS 25;
 COMMENT ON FUNCTION update_tier.claim_batch IS
-'Leases the next workspaces that are due, at most max_claims: canaries first, then those that go back to an older version, then production. version NULL: each workspace with the version that it should have. candidates: only these workspaces, in this order. Returns one row for each claim; attempt is its number in this run of the version, token is for update_tier.report. No row means that no workspace is due or the budget is spent, in fleets of up to 100,000 workspaces; in larger ones see update_tier.status.swept_at. Errors: P0002 the version was not started, 22023 negative max_claims, a candidate given twice, invalid package or version, 22004 package, max_claims or a candidate NULL, 55000 no table is attached, or the attached table has changed.';
+'Leases the next workspaces that are due, at most max_claims: canaries first, then rollbacks, then production. version NULL: each workspace with its wanted version. candidates: only these workspaces, in this order. Returns one row for each claim; attempt is its number in this run of the version, token is for update_tier.report. No row means that no workspace is due or the budget is spent, in fleets of up to 100,000 workspaces; in larger ones see update_tier.status.swept_at. Errors: P0002 the version was not started, 22023 negative max_claims, a candidate given twice, invalid package or version, 22004 package, max_claims or a candidate NULL, 55000 no table is attached, or the attached table has changed.';
 
 CREATE FUNCTION update_tier.force(package text, version text, workspace uuid, reason text) RETURNS bigint
 AS 'MODULE_PATHNAME', 'update_tier_force'
@@ -594,7 +594,7 @@ CREATE FUNCTION update_tier.extend(token bigint, by interval DEFAULT NULL) RETUR
 AS 'MODULE_PATHNAME', 'update_tier_extend'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100;
 COMMENT ON FUNCTION update_tier.extend IS
-'Extends a live lease by an interval, and returns its new end. by NULL: to one lease from now. Never brings the end forward. Errors: P0002 unknown token, 55000 the lease has ended, 22023 by is not greater than 0, 22004 token NULL.';
+'Adds an interval to the end of a live lease, and returns the new end. by NULL: the end is one lease from now. Never makes a lease shorter. Errors: P0002 unknown token, 55000 the lease has ended, 22023 by is not greater than 0, 22004 token NULL.';
 
 CREATE FUNCTION update_tier.observe(
     package   text,
@@ -606,13 +606,13 @@ RETURNS text
 AS 'MODULE_PATHNAME', 'update_tier_observe'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100;
 COMMENT ON FUNCTION update_tier.observe IS
-'A report without a claim: a workspace was seen to run a version, well (succeeded) or not (failed). Ends a live lease of that version. Evidence, if the version was started. Returns the phase; NULL for a version that was not started. Errors: P0002 unknown workspace, 22023 unknown outcome, invalid package or version, 22004 package, version, workspace or outcome NULL, 55000 no table is attached, or the attached table has changed.';
+'A report without a claim: a workspace was seen to run a version, well (succeeded) or not (failed). Ends a live lease of that version. Evidence, if the version was started; but a failure is recorded with a WARNING and not counted while the workspace holds a lease of another version. Returns the phase; NULL for a version that was not started. Errors: P0002 unknown workspace, 22023 unknown outcome, invalid package or version, 22004 package, version, workspace or outcome NULL, 55000 no table is attached, or the attached table has changed.';
 
 CREATE FUNCTION update_tier.forget(package text, workspace uuid, reason text) RETURNS boolean
 AS 'MODULE_PATHNAME', 'update_tier_forget'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100;
 COMMENT ON FUNCTION update_tier.forget IS
-'Drops the installation of a workspace that was restored from a backup or replaced: it is due from the beginning. reason: kept in update_tier.event. False: the workspace had no installation of the package. Failures stay counted. Errors: 55000 the workspace holds a live lease, 22023 reason empty or longer than 1024 bytes, invalid package, 22004 NULL.';
+'Deletes the installation of a workspace, for example after the workspace was restored from a backup. The workspace is then due as if it were new. reason: kept in update_tier.event. False: the workspace had no installation of the package. Failures stay counted. Errors: 55000 the workspace holds a live lease, 22023 reason empty or longer than 1024 bytes, invalid package, 22004 NULL.';
 
 CREATE FUNCTION update_tier.promote(package text, version text, reason text DEFAULT NULL) RETURNS text
 AS 'MODULE_PATHNAME', 'update_tier_promote'
@@ -630,13 +630,13 @@ CREATE FUNCTION update_tier.resume(package text, version text, reason text DEFAU
 AS 'MODULE_PATHNAME', 'update_tier_resume'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100;
 COMMENT ON FUNCTION update_tier.resume IS
-'Lets a halted version go on: acknowledges the failures so far, gives the workspaces that failed their attempts back, and restarts the soak. Never promotes. Changes nothing if the version is queued, in canary, soaking or promoted. Returns the phase. Errors: P0002 the version was not started, 22023 reason longer than 1024 bytes, or invalid package or version, 22004 package or version NULL, 55000 the phase is aborted or superseded, or a newer version has taken its place.';
+'Lets a halted version go on: acknowledges the failures so far, gives the workspaces that failed their attempts back, and restarts the soak, or the phase canary if canary successes are missing. Never promotes. Changes nothing if the version is queued, in canary, soaking or promoted. Returns the phase. Errors: P0002 the version was not started, 22023 reason longer than 1024 bytes, or invalid package or version, 22004 package or version NULL, 55000 the phase is aborted or superseded, or a newer version has taken its place.';
 
 CREATE FUNCTION update_tier.abort(package text, version text, reason text DEFAULT NULL) RETURNS text
 AS 'MODULE_PATHNAME', 'update_tier_abort'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100;
 COMMENT ON FUNCTION update_tier.abort IS
-'Ends a rollout. Workspaces that were handed the version are due for the promoted version again. Changes nothing if the version is aborted. Returns the phase. Errors: P0002 the version was not started, 22023 reason longer than 1024 bytes, or invalid package or version, 22004 package or version NULL.';
+'Ends a rollout. Workspaces that were handed the version are due for the promoted version. Changes nothing if the version is aborted. Returns the phase. Errors: P0002 the version was not started, 22023 reason longer than 1024 bytes, or invalid package or version, 22004 package or version NULL.';
 
 CREATE FUNCTION update_tier.retry(package text, version text, reason text DEFAULT NULL) RETURNS text
 AS 'MODULE_PATHNAME', 'update_tier_retry'

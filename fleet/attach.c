@@ -369,7 +369,7 @@ attach_table(Oid relid, const char *live_when_text, bool create_index, bool audi
 		ereport(NOTICE,
 				(errmsg("condition \"live_when\" is kept: %s", found.live_when),
 				 errdetail("It is the condition of the table that was attached before and no longer exists."),
-				 errhint("To forget the condition, call update_tier.attach again without live_when.")));
+				 errhint("To remove the condition, call update_tier.attach again without live_when.")));
 	if (found.old.relid == relid && found.live_when == NULL && found.old.live_when != NULL)
 		ereport(NOTICE,
 				(errmsg("every row of \"%s\" is a live workspace now", get_rel_name(relid)),

@@ -174,7 +174,9 @@ has_column(const AttachedRow *row, const char *column, Oid type, bool missing_ok
 				 errdetail("Its column \"%s\" has type %s instead of %s.", column,
 						   format_type_be(actual), format_type_be(type)) :
 				 errdetail("Its column \"%s\" no longer exists.", column),
-			 errhint("Use %s.", attach_again(row))));
+			 strcmp(column, "id") == 0 ?
+				 errhint("Give the table a unique column \"id\" of type uuid, and use %s.", attach_again(row)) :
+				 errhint("Use %s.", attach_again(row))));
 }
 
 static bool

@@ -40,8 +40,8 @@
 #define CONDITION_NAME "live_when"
 
 #define ALLOWED_HINT \
-	"Use the table's own columns, constants, and the server's built-in " \
-	"immutable functions and operators, as in a publication's row filter."
+	"Use the table's own columns, constants, your enums, and the server's " \
+	"built-in immutable functions and operators."
 
 #define NO_LONGER_FITS "The condition no longer fits the attached table: %s."
 #define ATTACH_AGAIN_HINT \

@@ -119,7 +119,7 @@ update_tier_detach(PG_FUNCTION_ARGS)
 	if (!OidIsValid(old.relid))
 	{
 		ereport(NOTICE,
-				(errmsg("no workspaces table is attached, nothing to detach")));
+				(errmsg("no workspaces table is attached")));
 		PG_RETURN_VOID();
 	}
 	/* The lock that the changes below take. */

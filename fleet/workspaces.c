@@ -322,7 +322,7 @@ check_expected(Datum workspace, Tier current, NullableDatum expected)
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 			 errmsg("update tier of workspace %s is not the expected one",
 					uuid_text(workspace)),
-			 errdetail("The current tier is \"%s\", the expected tier is \"%s\".",
+			 errdetail("The current tier is \"%s\", and the expected tier is \"%s\".",
 					   tier_names[current], TextDatumGetCString(expected.value)),
 			 errhint("Decide again with the current tier.")));
 }
@@ -408,8 +408,9 @@ notice_if_last_canary(Datum workspace)
 	if (finder != NULL && !statement_fetch(finder, &table->statement_table, NULL, &found))
 		ereport(NOTICE,
 				(errmsg("no canary workspaces are left"),
-				 errdetail("Workspace %s was the last one.", uuid_text(workspace)),
-				 errhint("New versions wait for canaries before they open to production. Make another workspace a canary with set_update_tier.")));
+				 errdetail("Workspace %s was the last one. A version that needs a canary success waits until there is a canary.",
+						   uuid_text(workspace)),
+				 errhint("Make another workspace a canary with set_update_tier.")));
 }
 
 /*

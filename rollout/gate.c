@@ -331,7 +331,7 @@ due_text(const LoadedPackage *loaded, const LoadedRollout *rollout,
 
 	if (machine_goes_back(&installation->installation, &rollout->rollout))
 		text = psprintf("%s, rollback from %s", text,
-						version_of(machine_rollout(package, installation->installation.rollout)));
+						version_of(machine_last_handed(package, &installation->installation)));
 	if (!machine_has_budget(package, &rollout->rollout))
 		text = psprintf("%s, but %d of %d leases are in flight", text, package->in_flight,
 						rollout->rollout.policy.max_in_flight);

@@ -437,6 +437,8 @@ set_evidence(Package *package, Rollout *rollout, Installation *installation, Evi
 {
 	Tally *before = &rollout->tally[installation->evidence_tier];
 	Tally *after = &rollout->tally[installation->tier];
+	bool   withdrawn = installation->evidence == EVIDENCE_SUCCEEDED && evidence != EVIDENCE_SUCCEEDED &&
+		installation->evidence_tier == TIER_CANARY;
 
 	if (installation->evidence == EVIDENCE_SUCCEEDED)
 		before->succeeded--;
@@ -461,7 +463,7 @@ set_evidence(Package *package, Rollout *rollout, Installation *installation, Evi
 	rollout->changed = true;
 
 	/* The soak began with a success that a canary has now withdrawn. */
-	if (rollout->phase == PHASE_SOAKING && evidence != EVIDENCE_SUCCEEDED && needs_canary(rollout))
+	if (rollout->phase == PHASE_SOAKING && withdrawn && needs_canary(rollout))
 	{
 		rollout->soaks_from = NEVER;
 		enter(package, rollout, PHASE_CANARY, NULL);

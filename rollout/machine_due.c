@@ -110,6 +110,29 @@ machine_is_open(const Package *package, const Rollout *rollout, Tier tier, Momen
 }
 
 /*
+ * machine_is_open_to_some
+ *		Can the version be open to any workspace of a tier, a freeze apart?
+ *		Without a version (NULL): can any version?
+ *
+ * If not, a search need not look at the workspaces of the tier.  It looks at no
+ * clock, so during a ramp it says yes.
+ */
+bool
+machine_is_open_to_some(const Package *package, const Rollout *rollout, Tier tier)
+{
+	if (tier == TIER_PRODUCTION)
+		return rollout != NULL ? rollout->phase == PHASE_PROMOTED : machine_promoted(package) != NULL;
+	if (rollout != NULL)
+		return is_open_to_canaries(package, rollout);
+	for (int i = 0; i < package->count; i++)
+	{
+		if (is_open_to_canaries(package, package->rollouts[i]))
+			return true;
+	}
+	return false;
+}
+
+/*
  * machine_is_open_to
  *		Is the version open to this workspace, a freeze apart?  Without a
  *		version (NULL): is any version open to it?
@@ -121,19 +144,10 @@ machine_is_open_to(const Package *package, const Rollout *rollout, const Workspa
 {
 	const Rollout *open;
 
-	if (workspace->tier == TIER_PRODUCTION)
-	{
-		open = open_to_production(package, workspace, now);
-		return open != NULL && (rollout == NULL || rollout == open);
-	}
-	if (rollout != NULL)
-		return is_open_to_canaries(package, rollout);
-	for (int i = 0; i < package->count; i++)
-	{
-		if (is_open_to_canaries(package, package->rollouts[i]))
-			return true;
-	}
-	return false;
+	if (workspace->tier == TIER_CANARY)
+		return machine_is_open_to_some(package, rollout, TIER_CANARY);
+	open = open_to_production(package, workspace, now);
+	return open != NULL && (rollout == NULL || rollout == open);
 }
 
 static bool
@@ -144,18 +158,19 @@ counts_as_none(const Installation *installation)
 }
 
 /*
- * The version that a workspace was last handed, or NULL.  A first attempt that
- * was skipped does not count: the version that the workspace runs then takes
- * its place.
+ * machine_last_handed
+ *		The version that a workspace was last handed, or NULL.  A first attempt
+ *		that was skipped does not count: the version that the workspace runs then
+ *		takes its place.
  */
-static Rollout *
-last_handed(const Package *package, const Installation *installation)
+Rollout *
+machine_last_handed(const Package *package, const Installation *installation)
 {
 	return machine_rollout(package, counts_as_none(installation) ? installation->runs : installation->rollout);
 }
 
 /*
- * The ordinal that last_handed() had when it was handed out.  A retry since
+ * The ordinal that machine_last_handed() had when it was handed out.  A retry since
  * then has made that version the newest, but the workspace has an earlier run
  * of it.
  */
@@ -254,7 +269,7 @@ Due
 machine_due(const Package *package, const Rollout *rollout, const Installation *installation,
 			const Workspace *workspace, Moment now)
 {
-	const Rollout *handed = last_handed(package, installation);
+	const Rollout *handed = machine_last_handed(package, installation);
 	bool		   open = machine_is_open_to(package, rollout, workspace, now);
 	bool		   of_run = handed == rollout && installation->rollout == rollout->id &&
 		machine_is_of_run(package, installation);
@@ -279,15 +294,22 @@ machine_due(const Package *package, const Rollout *rollout, const Installation *
 	return (Due){ .answer = ANSWER_DUE };
 }
 
-/* machine_wanted: the version that a workspace should run now, or NULL. */
+/*
+ * machine_wanted
+ *		The version that a workspace should run now, or NULL.
+ *
+ * While nothing is open to it, it keeps the version that it runs, as far as
+ * that is known.  That need not be the version that it was last handed: nobody
+ * should install a version that is halted, because an attempt at it ended with
+ * an error.
+ */
 Rollout *
 machine_wanted(const Package *package, const Installation *installation,
 			   const Workspace *workspace, Moment now)
 {
-	Rollout *handed = last_handed(package, installation);
+	Rollout *handed = machine_last_handed(package, installation);
 	Rollout *open = NULL;
 
-	/* During a freeze it keeps the version that it runs. */
 	if (machine_is_frozen(package))
 		return machine_rollout(package, installation->runs);
 
@@ -301,7 +323,7 @@ machine_wanted(const Package *package, const Installation *installation,
 	if (handed == NULL || machine_phase(package, handed) == PHASE_ABORTED ||
 		(open != NULL && (ordinal_handed(installation) <= open->ordinal || machine_may_go_back(package, handed, open))))
 		return open;
-	return handed;
+	return machine_rollout(package, installation->runs);
 }
 
 /* machine_has_budget: may one more lease of this version be granted? */

@@ -14,6 +14,7 @@
 
 extern bool machine_is_frozen(const Package *package);
 extern bool machine_is_open(const Package *package, const Rollout *rollout, Tier tier, Moment now);
+extern bool machine_is_open_to_some(const Package *package, const Rollout *rollout, Tier tier);
 extern bool machine_is_open_to(const Package *package, const Rollout *rollout, const Workspace *workspace, Moment now);
 
 /* Why a workspace is, or is not, due for a version. */
@@ -48,6 +49,7 @@ extern Due		machine_due(const Package *package, const Rollout *rollout, const In
 							const Workspace *workspace, Moment now);
 extern Rollout *machine_wanted(const Package *package, const Installation *installation,
 							   const Workspace *workspace, Moment now);
+extern Rollout *machine_last_handed(const Package *package, const Installation *installation);
 extern bool		machine_has_budget(const Package *package, const Rollout *rollout);
 extern bool		machine_may_go_back(const Package *package, const Rollout *from, const Rollout *to);
 extern bool		machine_goes_back(const Installation *installation, const Rollout *rollout);

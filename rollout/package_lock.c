@@ -20,6 +20,7 @@
 
 #include "rollout/package_lock.h"
 #include "rollout/package_row.h"
+#include "rollout/uncounted.h"
 #include "server/compat.h"
 #include "server/identity.h"
 #include "server/values.h"
@@ -87,10 +88,21 @@ refuse_old_snapshot(const char *detail)
 			 errhint("The transaction might succeed if retried.")));
 }
 
+/* Does the snapshot show all reports of a package that are not counted yet? */
+static bool
+sees_uncounted(const TableRow *package)
+{
+	int64 id = DatumGetInt64(package->column[PACKAGE_id].value);
+
+	return list_length(uncounted_load(id, SEEN_NOW)) == list_length(uncounted_load(id, SEEN_LATEST));
+}
+
 /*
  * Under REPEATABLE READ and SERIALIZABLE we see a package as it was when the
  * transaction began.  If it has changed since, a decision on that would be
- * wrong.  Every change of a package writes its row, so compare the row's place.
+ * wrong.  Every change of a package writes its row, so compare the row's place;
+ * except that a report can add a row of "uncounted" instead.  Who deletes such
+ * rows writes the package.
  *
  * Errors: 40001.
  */
@@ -105,7 +117,7 @@ check_snapshot(const char *name)
 	seen = package_row(name, SEEN_NOW);
 	latest = package_row(name, SEEN_LATEST);
 	if ((seen == NULL) == (latest == NULL) &&
-		(seen == NULL || ItemPointerEquals(&seen->tid, &latest->tid)))
+		(seen == NULL || (ItemPointerEquals(&seen->tid, &latest->tid) && sees_uncounted(seen))))
 		return;
 	refuse_old_snapshot(psprintf("Package \"%s\" has changed since the transaction began.", clipped(name)));
 }

@@ -16,6 +16,7 @@
 #include "rollout/gate.h"
 #include "rollout/machine_due.h"
 #include "rollout/package.h"
+#include "rollout/refuse.h"
 #include "rollout/setting.h"
 #include "server/compat.h"
 #include "server/node.h"
@@ -186,7 +187,7 @@ update_tier_freeze(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("until must be in the future: %s", timestamptz_to_str(until)),
-				 errhint("To end a freeze, use SELECT update_tier.thaw(%s).", quote_literal_cstr(clipped(package)))));
+				 errhint("To end a freeze, use SELECT update_tier.thaw(%s).", package_text(package))));
 	package_set_freeze(loaded, until, reason);
 	package_note(loaded, NULL, "frozen", NULL,
 				 TIMESTAMP_NOT_FINITE(until) ? reason :

@@ -70,15 +70,15 @@ add_gone(List *gone, MemoryContext context, const WorkspacesTable *table, const 
 }
 
 /*
- * The workspaces whose installations of a package can be deleted.  An empty list
- * while no table is attached: a restore may create the table later.
+ * The workspaces whose installations of a package can be deleted, as a list in
+ * that memory context.  An empty list while no table is attached: a restore may create the table later.
  */
 static List *
-gone_workspaces(const LoadedPackage *loaded, TimestampTz limit)
+gone_workspaces(const LoadedPackage *loaded, TimestampTz limit, MemoryContext list_context)
 {
 	const WorkspacesTable *table = workspaces_if_attached(AccessShareLock);
 	MemoryContext		   caller_context = CurrentMemoryContext;
-	MemoryContext		   context = AllocSetContextCreate(caller_context, "update_tier prune", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext		   context = AllocSetContextCreate(caller_context, "update_tier prune page", ALLOCSET_DEFAULT_SIZES);
 	pg_uuid_t			   from = { { 0 } };
 	pg_uuid_t			   last;
 	List				  *gone = NIL;
@@ -92,7 +92,7 @@ gone_workspaces(const LoadedPackage *loaded, TimestampTz limit)
 		MemoryContextReset(context);
 		MemoryContextSwitchTo(context);
 		page = installations_between(loaded->id, &from, &last, SEEN_NOW, PRUNE_PAGE);
-		gone = add_gone(gone, caller_context, table, page, limit);
+		gone = add_gone(gone, list_context, table, page, limit);
 		more = list_length(page) == PRUNE_PAGE &&
 			id_after(&((LoadedInstallation *) llast(page))->workspace, &from);
 		MemoryContextSwitchTo(caller_context);
@@ -146,12 +146,22 @@ has_prunable(LoadedPackage *loaded, TimestampTz limit)
 static int64
 prune_package(const char *name, TimestampTz limit)
 {
-	LoadedPackage *loaded = package_look(name, SEEN_NOW);
-	List		  *gone = gone_workspaces(loaded, limit);
+	MemoryContext  caller_context = CurrentMemoryContext;
+	MemoryContext  context = AllocSetContextCreate(caller_context, "update_tier prune", ALLOCSET_DEFAULT_SIZES);
+	LoadedPackage *loaded;
+	List		  *gone;
 	int64		   pruned = 0;
+	bool		   prunable;
 	ListCell	  *lc;
 
-	if (gone == NIL && !has_prunable(loaded, limit))
+	/* Most packages have nothing to delete, and must not stay in memory. */
+	MemoryContextSwitchTo(context);
+	loaded = package_look(name, SEEN_NOW);
+	gone = gone_workspaces(loaded, limit, caller_context);
+	prunable = has_prunable(loaded, limit);
+	MemoryContextSwitchTo(caller_context);
+	MemoryContextDelete(context);
+	if (gone == NIL && !prunable)
 		return 0;
 
 	loaded = package_lock(name, "update_tier.prune()", WITHOUT_ALL);

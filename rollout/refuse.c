@@ -21,6 +21,13 @@ workspace_text(const pg_uuid_t *workspace)
 	return DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(workspace)));
 }
 
+/* package_text: a package as the argument of a call that a HINT shows. */
+char *
+package_text(const char *package)
+{
+	return strlen(package) > QUOTED_VALUE_MAX ? "package" : quote_literal_cstr(package);
+}
+
 /* version_arguments: a version as the arguments of a call that a HINT shows. */
 char *
 version_arguments(const char *package, const char *version)

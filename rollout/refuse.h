@@ -16,6 +16,7 @@
 extern LoadedRollout   *package_find_known(LoadedPackage *loaded, const char *version);
 extern char			   *package_argument(NullableDatum value);
 extern char			   *workspace_text(const pg_uuid_t *workspace);
+extern char			   *package_text(const char *package);
 extern char			   *version_arguments(const char *package, const char *version);
 pg_noreturn extern void refuse_unknown_workspace(Datum id, const WorkspacesTable *table);
 pg_noreturn extern void refuse_not_live(Datum id, const WorkspacesTable *table);

@@ -38,7 +38,8 @@ PG_FUNCTION_INFO_V1(update_tier_forget);
 
 /* For an attempt whose token is only in update_tier.event. */
 #define REPLACED_DETAIL \
-	"The attempt was replaced by a later attempt or by update_tier.observe, or its installation was dropped."
+	"A later attempt or update_tier.observe has replaced the attempt, " \
+	"or update_tier.forget or update_tier.prune has deleted its installation."
 
 /* The outcome that an argument names.  Errors: 22004 NULL, 22023 unknown. */
 static State
@@ -138,7 +139,7 @@ late_report(FunctionCallInfo fcinfo, int64 token, State outcome, const char *det
 	package_save(loaded);
 	warn_not_counted(token, REPLACED_DETAIL,
 					 psprintf("Report before the lease ends, extend it with update_tier.extend, or set a longer lease with update_tier.set_policy(%s, lease => ...).",
-							  quote_literal_cstr(clipped(name))));
+							  package_text(name)));
 	if (rollout == NULL)
 		PG_RETURN_NULL();
 	return phase_text(loaded, rollout);
@@ -414,6 +415,23 @@ update_tier_extend(PG_FUNCTION_ARGS)
 }
 
 /*
+ * A workspace was observed to run a version badly, and it holds a lease of
+ * another version.  There is one installation, so nothing can remember that
+ * this failure is counted.
+ */
+static void
+failed_besides(LoadedPackage *loaded, const LoadedRollout *rollout,
+			   const LoadedInstallation *installation, const char *detail)
+{
+	package_note(loaded, rollout, "late report", installation, outcome_and_detail(STATE_FAILED, detail));
+	((EventNote *) llast(loaded->notes))->token = 0; /* that of the other version */
+	ereport(WARNING,
+			(errmsg("failure of version \"%s\" is not counted", clipped(rollout->rollout.version)),
+			 errdetail("Workspace %s holds a lease of another version.", workspace_text(&installation->workspace)),
+			 errhint("If version \"%s\" is bad, use update_tier.halt.", clipped(rollout->rollout.version))));
+}
+
+/*
  * update_tier.observe(package, version, workspace, outcome, detail) returns text
  *
  * A report without a claim.  Returns the phase of the version's rollout, or
@@ -440,6 +458,7 @@ update_tier_observe(PG_FUNCTION_ARGS)
 	int64				   token;
 	int64				   runs;
 	Evidence			   evidence;
+	bool				   is_leased;
 
 	require_own_tables(fcinfo);
 	table = workspaces_lock(AccessShareLock);
@@ -453,11 +472,21 @@ update_tier_observe(PG_FUNCTION_ARGS)
 	token = installation->installation.token;
 	runs = installation->installation.runs;
 	evidence = installation->installation.evidence;
+	is_leased = machine_is_leased(&installation->installation);
 	package_begin(loaded);
 	switch (machine_observe(&loaded->package, rollout ? &rollout->rollout : NULL,
 							&installation->installation, outcome, &workspace))
 	{
 		case ACCEPTED:
+			/* The lease of another version goes on, and its report will have a detail. */
+			if (is_leased && machine_is_leased(&installation->installation))
+			{
+				note_runs(installation, runs, rollout ? NULL : version, loaded->package.stamp);
+				package_touch(loaded, installation);
+				if (outcome == STATE_FAILED && rollout != NULL)
+					failed_besides(loaded, rollout, installation, detail);
+				break;
+			}
 			installation->detail = detail;
 			/*
 			 * A report for the attempt that this replaces may still come, so

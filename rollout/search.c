@@ -105,6 +105,13 @@ search_version(LoadedPackage *loaded, LoadedRollout *target,
 	return loaded_rollout(rollout);
 }
 
+/* The version of the search; NULL: each workspace is searched for the version that it wants. */
+static const Rollout *
+target_of(const Search *search)
+{
+	return search->target ? &search->target->rollout : NULL;
+}
+
 /* Did an earlier part of the search find the workspace?  One part does not find it twice. */
 static bool
 is_found_before(const Search *search, const FleetRow *row)
@@ -358,7 +365,7 @@ static void
 search_rollbacks(Search *search)
 {
 	LoadedPackage *loaded = search->loaded;
-	const Rollout *open = search->target ? &search->target->rollout : machine_promoted(&loaded->package);
+	const Rollout *open = search->target ? target_of(search) : machine_promoted(&loaded->package);
 	pg_uuid_t	   from = *id_at(search->sweep.rollback_position);
 	ListCell	  *lc;
 
@@ -380,23 +387,6 @@ search_rollbacks(Search *search)
 		if (list_length(handed) == LARGE_PAGE)
 			search->sweep.rollback_position = position_after(search, &((LoadedInstallation *) llast(handed))->workspace);
 	}
-}
-
-/* Do the phases allow that a workspace of this tier is due? */
-static bool
-may_be_open(const Search *search, Tier tier)
-{
-	const Package *package = &search->loaded->package;
-
-	if (search->target != NULL)
-	{
-		Phase phase = machine_phase(package, &search->target->rollout);
-
-		if (tier == TIER_PRODUCTION)
-			return search->target->rollout.phase == PHASE_PROMOTED;
-		return phase == PHASE_CANARY || phase == PHASE_SOAKING || phase == PHASE_PROMOTED;
-	}
-	return machine_promoted(package) != NULL || (tier == TIER_CANARY && machine_running(package) != NULL);
 }
 
 /*
@@ -438,11 +428,12 @@ note_quiet(Search *search, const pg_uuid_t *from, bool came_round)
 void
 search_fleet(Search *search)
 {
-	bool canaries = may_be_open(search, TIER_CANARY);
-	bool production = may_be_open(search, TIER_PRODUCTION);
-	bool all_canaries = !canaries;
+	const Package *package = &search->loaded->package;
+	bool		   canaries = machine_is_open_to_some(package, target_of(search), TIER_CANARY);
+	bool		   production = machine_is_open_to_some(package, target_of(search), TIER_PRODUCTION);
+	bool		   all_canaries = !canaries;
 
-	if (search->wanted <= 0 || machine_is_frozen(&search->loaded->package))
+	if (search->wanted <= 0 || machine_is_frozen(package))
 		return;
 	if (canaries)
 		all_canaries = sweep_tier(search, TIER_CANARY, &search->sweep.canary_position,
@@ -472,7 +463,7 @@ may_be_due(const Search *search, const FleetRow *row)
 	Workspace workspace = { .id = row->id.data, .live = row->live, .tier = row->tier };
 
 	return row->live &&
-		machine_is_open_to(&search->loaded->package, search->target ? &search->target->rollout : NULL, &workspace,
+		machine_is_open_to(&search->loaded->package, target_of(search), &workspace,
 						   search->loaded->now);
 }
 

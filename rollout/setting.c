@@ -83,7 +83,7 @@ interval_check(NullableDatum value, int64 least, const char *setting)
 	if (!value.isnull && interval_microseconds(DatumGetIntervalP(value.value)) < least)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("%s must %s", setting, least > 0 ? "be positive" : "not be negative")));
+				 least > 0 ? errmsg("%s must be greater than 0", setting) : errmsg("%s must not be negative", setting)));
 }
 
 static void

@@ -107,7 +107,7 @@ reason_argument(NullableDatum value)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("reason is too long"),
-				 errdetail("It has %zu bytes, at most %d are allowed.", length, REASON_MAX_BYTES),
+				 errdetail("It has %zu bytes, and at most %d are allowed.", length, REASON_MAX_BYTES),
 				 errhint("Give a shorter reason, such as the number of a ticket.")));
 	return TextDatumGetCString(value.value);
 }
@@ -163,7 +163,7 @@ name_argument(NullableDatum value, const char *argument)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("%s is too long", argument),
-				 errdetail("It has %zu bytes, at most %d are allowed.", length, NAME_MAX_BYTES),
+				 errdetail("It has %zu bytes, and at most %d are allowed.", length, NAME_MAX_BYTES),
 				 errhint("Use a shorter name, such as a hash of the content.")));
 	return TextDatumGetCString(value.value);
 }

@@ -192,6 +192,13 @@ SELECT later('10 seconds');
 SELECT update_tier.claim('carried', '1', w(2)) IS NOT NULL AS last_attempt;
 SELECT later('1 hour');
 SELECT phases('carried');
+
+-- The soak goes on when the success of a canary is forgotten, also if another canary then
+-- fails and that is tolerated: no canary has withdrawn a success.
+SELECT update_tier.set_policy('kept', max_failures => 1, min_successes => 1);
+SELECT update_tier.start('kept', '1'), run('kept', '1', 1);
+SELECT update_tier.forget('kept', w(1), 'restored'), run('kept', '1', 3, 'failed');
+SELECT * FROM counted WHERE package = 'kept';
 DROP VIEW counted;
 
 \set ECHO none

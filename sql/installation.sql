@@ -103,6 +103,14 @@ SELECT run('f', 'v7', 1, 'failed');
 SELECT version, phase, canary_failed, regexp_replace(reason, '0000.*', '(a workspace)') AS reason FROM update_tier.status WHERE package = 'f' ORDER BY version;
 SELECT why('f', 'v7', 1);
 
+-- explain() names the version from which the workspace goes back, also after a first
+-- attempt that was skipped.
+SELECT update_tier.set_policy('g', retry_delay => '0');
+SELECT update_tier.start('g', 'v7'), update_tier.promote('g', 'v7', 'ran for a month');
+SELECT update_tier.start('g', 'v8'), run('g', 'v8', 1);
+SELECT update_tier.abort('g', 'v8', 'eats data'), run('g', 'v7', 1, 'skipped');
+SELECT why('g', 'v7', 1);
+
 -- While v9 is halted and undecided, a workspace that was handed v9 is due for
 -- nothing older.  Other workspaces, and new ones, are due for v7 as before.
 SELECT update_tier.start('p', 'v9');

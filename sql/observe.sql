@@ -73,6 +73,11 @@ SELECT update_tier.force('l', 'v2', w(4), 'a trial') AS t4 \gset
 SELECT update_tier.observe('l', 'v1', w(4));
 SELECT * FROM seen WHERE package = 'l' AND n = 4;
 SELECT counted('l', 'v1'), counted('l', 'v2');
+-- A failure of the other version is recorded, and a WARNING says that it is not counted:
+-- only one version of a workspace can be evidence.
+SELECT update_tier.observe('l', 'v1', w(4), 'failed', 'does not boot');
+SELECT counted('l', 'v1'), (SELECT detail IS NULL FROM update_tier.installed WHERE package = 'l' AND workspace = w(4)) AS no_detail;
+SELECT version, n(workspace) AS n, token, detail FROM update_tier.event WHERE package = 'l' AND kind = 'late report';
 SELECT update_tier.observe('l', 'unknown', w(4));
 SELECT version, state FROM seen WHERE package = 'l' AND n = 4;
 SELECT update_tier.report(:t4, 'succeeded');

@@ -62,6 +62,19 @@ SELECT wanted('p');
 SELECT update_tier.abort('p', 'v1');
 SELECT wanted('p'), update_tier.promoted_version('p') IS NULL AS none;
 
+-- An error does not say that a workspace has the version.  When that version is halted,
+-- or closed to the workspace, the workspace wants what it runs; a new one wants nothing.
+SELECT update_tier.start('e', 'v1'), update_tier.promote('e', 'v1', 'at once');
+SELECT run('e', 'v1', 1), run('e', 'v1', 4);
+SELECT update_tier.start('e', 'v2'), update_tier.promote('e', 'v2', 'at once');
+SELECT run('e', 'v2', 4, 'error'), run('e', 'v2', 5, 'error'), run('e', 'v2', 6, 'failed');
+SELECT update_tier.halt('e', 'v2');
+SELECT wanted('e'), runs('e');
+SELECT update_tier.abort('e', 'v2'), update_tier.start('e', 'v3'), run('e', 'v3', 1, 'error');
+UPDATE workspaces SET update_tier = 'production' WHERE id = w(1);
+SELECT update_tier.explain('e', 'v1', w(1)), update_tier.wanted_version('e', w(1));
+UPDATE workspaces SET update_tier = 'canary' WHERE id = w(1);
+
 -- Workspaces change tier: one that was handed v2 as a canary keeps it.
 SELECT update_tier.start('t', 'v1'), update_tier.promote('t', 'v1', 'at once'), update_tier.start('t', 'v2');
 SELECT run('t', 'v2', 1);

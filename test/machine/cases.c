@@ -563,6 +563,13 @@ operators(void)
 	EXPECT(answer(1, 1) == ANSWER_HAS_HALTED && wanted(1) == 2);
 	EXPECT(answer(1, 2) == ANSWER_DUE && wanted(2) == 1);
 
+	begin("an error does not say that the halted version is there: the workspace wants what it runs");
+	ship(1);
+	EXPECT(succeeds(1, 3));
+	start(2);
+	EXPECT(promote_because(2) && claim(2, 3) && error(3) && claim(2, 4) && error(4) && halt(2));
+	EXPECT(answer(1, 3) == ANSWER_HAS_HALTED && wanted(3) == 1 && wanted(4) == 0);
+
 	begin("retry begins a new run: evidence and attempts of the run before no longer count, leases do");
 	start(1);
 	EXPECT(succeeds(1, 1) && claim(1, 2));
@@ -1094,6 +1101,11 @@ by_hand(void)
 	ship(1);
 	EXPECT(answer(1, 1) == ANSWER_DONE && did(DEED_FORGET, 0, 1) && answer(1, 1) == ANSWER_DUE);
 	EXPECT(claim(1, 1) && !did(DEED_FORGET, 0, 1));
+
+	begin("the soak goes on after forget, also if another canary then fails and that is tolerated");
+	rules.policy.max_failures = 1;
+	start(1);
+	EXPECT(succeeds(1, 1) && did(DEED_FORGET, 0, 1) && claim(1, 2) && failed(2) && phase(1) == PHASE_SOAKING);
 
 	begin("after forget a workspace is due for an older version, and has all attempts");
 	ship(1);

@@ -226,7 +226,9 @@ check_grant(const World *world, int v, int w, bool forced)
 	MUST(GATE, world->granted_at[w] != rollout->ordinal || world->grants[w] < rollout->policy.max_attempts);
 	MUST(GATE, world->package.frozen_until <= world->package.stamp);
 	MUST(GATE, world->live[w]);
-	/* A search asks this before it reads the installation. */
+	/* A search asks this before it looks at a tier, and before it reads an installation. */
+	MUST(AGREE, machine_is_open_to_some(&world->package, rollout, workspace.tier));
+	MUST(AGREE, machine_is_open_to_some(&world->package, NULL, workspace.tier));
 	MUST(AGREE, machine_is_open_to(&world->package, rollout, &workspace, world->clock));
 	MUST(AGREE, machine_is_open_to(&world->package, NULL, &workspace, world->clock));
 	if (world->tiers[w] == TIER_CANARY)

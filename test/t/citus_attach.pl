@@ -228,7 +228,7 @@ shows('again', q{
 	HINT:  Attach one with SELECT update_tier.attach('workspaces').
 	NOTICE:  00000: condition "live_when" is kept: (status <> 'removed'::text)
 	DETAIL:  It is the condition of the table that was attached before and no longer exists.
-	HINT:  To forget the condition, call update_tier.attach again without live_when.
+	HINT:  To remove the condition, call update_tier.attach again without live_when.
 
 	3
 
@@ -301,8 +301,8 @@ shows('owners', q{
 	production|production
 	canary
 	NOTICE:  00000: no canary workspaces are left
-	DETAIL:  Workspace c4ca4238-a0b9-2382-0dcc-509a6f75849b was the last one.
-	HINT:  New versions wait for canaries before they open to production. Make another workspace a canary with set_update_tier.
+	DETAIL:  Workspace c4ca4238-a0b9-2382-0dcc-509a6f75849b was the last one. A version that needs a canary success waits until there is a canary.
+	HINT:  Make another workspace a canary with set_update_tier.
 	canary
 	production
 	regress_flipper|production|canary
