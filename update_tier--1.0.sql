@@ -405,6 +405,7 @@ CREATE TABLE update_tier.uncounted (
     run        integer NOT NULL,
     tier       text NOT NULL,
     succeeded  boolean NOT NULL,
+    came_back  boolean NOT NULL,
     at         timestamptz NOT NULL
 );
 CREATE INDEX uncounted_package ON update_tier.uncounted (package_id);

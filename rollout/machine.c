@@ -429,19 +429,41 @@ is_acknowledged(const Rollout *rollout, const Installation *installation)
 }
 
 /*
+ * Does the workspace come back to the version?  Then it may have succeeded with
+ * it before, and be counted in moved_on: its row says what it runs, not what it
+ * ran before that.  To count it out there once too often only makes the share
+ * of failures greater.
+ */
+static bool
+comes_back(const Rollout *rollout, const Installation *installation)
+{
+	return (installation->runs == rollout->id && installation->runs_well) ||
+		installation->runs_ordinal > rollout->ordinal;
+}
+
+/*
  * Change the evidence of a workspace, and the tallies with it.  It counts for
- * the tier that the workspace had when it was claimed.
+ * the tier that the workspace had when it was claimed.  Call it before the
+ * installation says that the workspace runs the version.
  */
 static void
 set_evidence(Package *package, Rollout *rollout, Installation *installation, Evidence evidence)
 {
 	Tally *before = &rollout->tally[installation->evidence_tier];
 	Tally *after = &rollout->tally[installation->tier];
-	bool   withdrawn = installation->evidence == EVIDENCE_SUCCEEDED && evidence != EVIDENCE_SUCCEEDED &&
-		installation->evidence_tier == TIER_CANARY;
+	bool   withdrawn = false;
 
-	if (installation->evidence == EVIDENCE_SUCCEEDED)
+	if (installation->evidence == EVIDENCE_NONE && evidence != EVIDENCE_NONE &&
+		after->moved_on > 0 && comes_back(rollout, installation))
+	{
+		after->moved_on--;
+		withdrawn = installation->tier == TIER_CANARY;
+	}
+	else if (installation->evidence == EVIDENCE_SUCCEEDED)
+	{
 		before->succeeded--;
+		withdrawn = installation->evidence_tier == TIER_CANARY;
+	}
 	else if (installation->evidence == EVIDENCE_FAILED)
 	{
 		before->failed--;
@@ -463,7 +485,7 @@ set_evidence(Package *package, Rollout *rollout, Installation *installation, Evi
 	rollout->changed = true;
 
 	/* The soak began with a success that a canary has now withdrawn. */
-	if (rollout->phase == PHASE_SOAKING && withdrawn && needs_canary(rollout))
+	if (rollout->phase == PHASE_SOAKING && withdrawn && evidence != EVIDENCE_SUCCEEDED && needs_canary(rollout))
 	{
 		rollout->soaks_from = NEVER;
 		enter(package, rollout, PHASE_CANARY, NULL);
@@ -472,7 +494,8 @@ set_evidence(Package *package, Rollout *rollout, Installation *installation, Evi
 
 /*
  * The workspace leaves the rollout for another one, or is forgotten.  Its
- * success is counted in moved_on from then on.  Its failure stays counted.
+ * success is counted in moved_on from then on, until it comes back.  Its failure
+ * stays counted.
  */
 static void
 leave(const Package *package, Installation *installation)
@@ -625,6 +648,8 @@ count(Package *package, const Uncounted *uncounted)
 	if (rollout == NULL || rollout->run != uncounted->run || !uncounted->succeeded)
 		return;
 	rollout->tally[uncounted->tier].succeeded++;
+	if (uncounted->came_back && rollout->tally[uncounted->tier].moved_on > 0)
+		rollout->tally[uncounted->tier].moved_on--;
 	/* A success that was reported later may have been counted before. */
 	if (uncounted->tier == TIER_CANARY && (rollout->progress_at == NEVER || rollout->progress_at < uncounted->at))
 		rollout->progress_at = uncounted->at;
@@ -1017,18 +1042,17 @@ machine_report(Package *package, Installation *installation, State outcome, bool
 	if (before == STATE_CLAIMED)
 		package->in_flight--;
 	installation->state = outcome;
-	if (outcome == STATE_SUCCEEDED || outcome == STATE_FAILED)
-		runs_what_was_handed(installation, outcome == STATE_SUCCEEDED);
 	installation->retry_at = 0;
-	if (rollout == NULL)
-		return ACCEPTED;
-	if (outcome != STATE_SUCCEEDED)
+	if (rollout != NULL && outcome != STATE_SUCCEEDED)
 		installation->retry_at = machine_later(package->stamp, rollout->policy.retry_delay);
 
 	/* The outcome of a workspace that is not live, or of an earlier run, is no evidence. */
-	if (live && is_of_run(rollout, installation))
+	if (rollout != NULL && live && is_of_run(rollout, installation))
 		count_outcome(package, rollout, installation, before);
-	conclude(package, NULL);
+	if (outcome == STATE_SUCCEEDED || outcome == STATE_FAILED)
+		runs_what_was_handed(installation, outcome == STATE_SUCCEEDED);
+	if (rollout != NULL)
+		conclude(package, NULL);
 	return ACCEPTED;
 }
 
@@ -1059,6 +1083,7 @@ machine_report_apart(const Rollout *rollout, Installation *installation, State o
 		.run = rollout->run,
 		.tier = installation->tier,
 		.succeeded = outcome == STATE_SUCCEEDED && live,
+		.came_back = comes_back(rollout, installation),
 		.at = stamp
 	};
 	installation->state = outcome;
@@ -1098,39 +1123,42 @@ machine_observe(Package *package, Rollout *rollout, Installation *installation, 
 				const Workspace *workspace)
 {
 	bool leased = machine_is_leased(installation);
+	bool of_run;
 
 	if (leased && rollout != NULL && installation->rollout == rollout->id)
 		return machine_report(package, installation, outcome, workspace->live);
 	if (outcome != STATE_SUCCEEDED && outcome != STATE_FAILED)
 		return UNCHANGED;
 
-	machine_runs(installation, rollout, outcome == STATE_SUCCEEDED);
-	if (leased)
-		return ACCEPTED; /* the report of the current attempt decides */
+	of_run = rollout != NULL && is_of_run(rollout, installation);
+	/* If it is leased, the report of the current attempt decides. */
+	if (leased || (of_run && installation->state == outcome))
+	{
+		machine_runs(installation, rollout, outcome == STATE_SUCCEEDED);
+		return leased ? ACCEPTED : UNCHANGED;
+	}
 
-	if (rollout == NULL || !is_of_run(rollout, installation))
+	if (of_run)
+		installation->attempt = machine_attempts_used(package, installation);
+	else
 	{
 		leave(package, installation);
 		installation->rollout = rollout ? rollout->id : NO_ROLLOUT;
 		installation->run = rollout ? rollout->run : 0;
-		installation->ordinal = installation->runs_ordinal;
+		installation->ordinal = rollout ? rollout->ordinal : 0;
 		installation->attempt = 0;
 		installation->token = 0;
 	}
-	else if (installation->state == outcome)
-		return UNCHANGED;
-	else
-		installation->attempt = machine_attempts_used(package, installation);
 	installation->state = outcome;
 	installation->tier = workspace->tier;
 	installation->retry_at = 0;
-	if (rollout == NULL)
-		return ACCEPTED;
-	if (outcome == STATE_FAILED)
+	if (rollout != NULL && outcome == STATE_FAILED)
 		installation->retry_at = machine_later(package->stamp, rollout->policy.retry_delay);
-	if (workspace->live)
+	if (rollout != NULL && workspace->live)
 		count_outcome(package, rollout, installation, STATE_CLAIMED);
-	conclude(package, NULL);
+	machine_runs(installation, rollout, outcome == STATE_SUCCEEDED);
+	if (rollout != NULL)
+		conclude(package, NULL);
 	return ACCEPTED;
 }
 

@@ -180,6 +180,7 @@ typedef struct Uncounted
 	int32_t run;
 	Tier	tier;	   /* when the workspace was claimed */
 	bool	succeeded; /* and counts as evidence */
+	bool	came_back; /* the workspace may be counted in moved_on */
 	Moment	at;
 } Uncounted;
 

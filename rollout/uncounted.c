@@ -30,6 +30,7 @@ enum
 	UNCOUNTED_run,
 	UNCOUNTED_tier,
 	UNCOUNTED_succeeded,
+	UNCOUNTED_came_back,
 	UNCOUNTED_at,
 	UNCOUNTED_COLUMNS
 };
@@ -40,6 +41,7 @@ static const TableColumn uncounted_columns[UNCOUNTED_COLUMNS] = {
 	[UNCOUNTED_run] = { "run", INT4OID },
 	[UNCOUNTED_tier] = { "tier", TEXTOID },
 	[UNCOUNTED_succeeded] = { "succeeded", BOOLOID },
+	[UNCOUNTED_came_back] = { "came_back", BOOLOID },
 	[UNCOUNTED_at] = { "at", TIMESTAMPTZOID },
 };
 
@@ -95,6 +97,7 @@ uncounted_load(int64 package_id, Seen seen)
 			.run = DatumGetInt32(row->column[UNCOUNTED_run].value),
 			.tier = tier_from_text(row->column[UNCOUNTED_tier].value),
 			.succeeded = DatumGetBool(row->column[UNCOUNTED_succeeded].value),
+			.came_back = DatumGetBool(row->column[UNCOUNTED_came_back].value),
 			.at = DatumGetTimestampTz(row->column[UNCOUNTED_at].value),
 		};
 		result = lappend(result, loaded);
@@ -114,6 +117,7 @@ uncounted_insert(int64 package_id, const Uncounted *uncounted)
 	row->column[UNCOUNTED_run] = int32_value(uncounted->run);
 	row->column[UNCOUNTED_tier] = text_value(tier_names[uncounted->tier]);
 	row->column[UNCOUNTED_succeeded] = bool_value(uncounted->succeeded);
+	row->column[UNCOUNTED_came_back] = bool_value(uncounted->came_back);
 	row->column[UNCOUNTED_at] = moment_value(uncounted->at);
 	table_insert(&table, list_make1(row));
 }

@@ -743,8 +743,24 @@ outcomes(void)
 	/* A failure stays counted, even if the workspace now has the newer version. */
 	EXPECT(succeeds(2, 4) && tally(1, TIER_CANARY)->failed == 1);
 	EXPECT(abort_version(2) && promoted() == 1);
-	EXPECT(claim(1, 1) && failed(1) && phase(1) == PHASE_PROMOTED);
-	EXPECT(claim(1, 2) && failed(2) && phase(1) == PHASE_HALTED);
+
+	begin("nor does it shrink when they come back: each is one outcome");
+	rules.policy.max_failure_percent = 40;
+	rules.canaries = 4;
+	world_make(&world, &rules);
+	start(1);
+	EXPECT(succeeds(1, 1) && succeeds(1, 2) && succeeds(1, 3) && claim(1, 4) && failed(4));
+	wait_for(10);
+	start(2);
+	for (int time = 0; time < 3; time++)
+	{
+		EXPECT(succeeds(2, 1) && succeeds(2, 2) && succeeds(2, 3) && tally(1, TIER_CANARY)->moved_on == 3);
+		EXPECT(abort_version(2) && succeeds(1, 1) && succeeds(1, 2) && claim(1, 3));
+		EXPECT(tally(1, TIER_CANARY)->succeeded == 2 && tally(1, TIER_CANARY)->moved_on == 1 && phase(1) == PHASE_PROMOTED);
+		if (time < 2)
+			EXPECT(succeeded(3) && retry(2));
+	}
+	EXPECT(failed(3) && tally(1, TIER_CANARY)->moved_on == 0 && phase(1) == PHASE_HALTED);
 
 	begin("an error is no evidence, except that the last attempt counts as a failure");
 	rules.policy.max_attempts = 2;

@@ -305,7 +305,7 @@ read_installations(World *seen)
 static void
 read_uncounted(World *seen)
 {
-	PGresult *result = query("SELECT p.name, r.rollout, r.run::int8, r.tier, r.succeeded, r.at"
+	PGresult *result = query("SELECT p.name, r.rollout, r.run::int8, r.tier, r.succeeded, r.at, r.came_back"
 							 " FROM update_tier.uncounted AS r JOIN update_tier.package AS p ON p.id = r.package_id ORDER BY r.at");
 
 	for (int row = 0; row < PQntuples(result); row++)
@@ -317,7 +317,8 @@ read_uncounted(World *seen)
 			.run = (int32_t) number_at(result, row, 2),
 			.tier = tier_of(text_at(result, row, 3)),
 			.succeeded = flag_at(result, row, 4),
-			.at = number_at(result, row, 5)
+			.at = number_at(result, row, 5),
+			.came_back = flag_at(result, row, 6)
 		};
 	}
 	PQclear(result);

@@ -391,7 +391,9 @@ be_well(World *world)
 			machine_grant(&world->package, wanted, installation, world->tiers[w], 1);
 			world_note_left(&before, world);
 			world_note_grant(world, (int) wanted->id - 1, w);
+			world_copy(&before, world);
 			(void) machine_report(&world->package, installation, STATE_SUCCEEDED, true);
+			world_note_left(&before, world);
 		}
 	}
 }

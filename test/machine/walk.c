@@ -163,7 +163,7 @@ pack(const World *world)
 		PUT(pack_ordinal(world, n->ordinal));
 		PUT(pack_ordinal(world, n->runs_ordinal));
 		PUT(n->rollout);
-		PUT(n->runs);
+		PUT(n->runs << 1 | n->runs_well);
 		PUT(r != NULL && r->run == n->run);
 		PUT(n->attempt);
 		PUT(n->token != 0);
@@ -235,6 +235,8 @@ unpack(World *world, const Rules *rules, const Packed *packed)
 		n->runs_ordinal = GET();
 		n->rollout = GET();
 		n->runs = GET();
+		n->runs_well = n->runs & 1;
+		n->runs >>= 1;
 		n->run = GET() ? 2 : 1;
 		n->attempt = GET();
 		n->token = GET();

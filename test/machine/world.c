@@ -135,7 +135,8 @@ world_is_acknowledged(const Rollout *rollout, const Installation *installation)
 
 /*
  * Note the evidence that workspaces have left behind in the step: they have
- * another version now, or none.
+ * another version now, or none.  A workspace that comes back, as far as its row
+ * shows, takes one success with it.
  */
 void
 world_note_left(const World *before, World *world)
@@ -150,6 +151,11 @@ world_note_left(const World *before, World *world)
 		{
 			const Installation *had = &before->installations[w];
 
+			if (world_is_of_run(world, w, is) && world->installations[w].evidence != EVIDENCE_NONE &&
+				(!world_is_of_run(before, w, was) || had->evidence == EVIDENCE_NONE) &&
+				((had->runs == was->id && had->runs_well) || had->runs_ordinal > was->ordinal) &&
+				world->left_succeeded[v][world->installations[w].tier] > 0)
+				world->left_succeeded[v][world->installations[w].tier]--;
 			if (!world_is_of_run(before, w, was) || world_is_of_run(world, w, is))
 				continue;
 			world->left_succeeded[v][had->evidence_tier] += had->evidence == EVIDENCE_SUCCEEDED;
