@@ -347,7 +347,7 @@ COMMENT ON COLUMN update_tier.rollout.soaks_from IS 'When the soak began. infini
 COMMENT ON COLUMN update_tier.rollout.canary_succeeded IS 'The number of canaries that succeeded in this run, and whose latest attempt is of this version.';
 COMMENT ON COLUMN update_tier.rollout.canary_failed IS 'The number of canaries that failed in this run, also if they have another version now.';
 COMMENT ON COLUMN update_tier.rollout.canary_acknowledged IS 'How many of canary_failed update_tier.resume has acknowledged.';
-COMMENT ON COLUMN update_tier.rollout.canary_moved_on IS 'The number of canaries that succeeded in this run and have another version now. They count as outcomes for max_failure_percent.';
+COMMENT ON COLUMN update_tier.rollout.canary_moved_on IS 'The number of canaries that succeeded in this run and have another version now, or were forgotten. They count as outcomes for max_failure_percent.';
 COMMENT ON COLUMN update_tier.rollout.progress_at IS 'When a canary succeeded last, in this run.';
 
 -- "package_id" and "rollout" have no foreign keys: a restore in parallel jobs
@@ -544,7 +544,7 @@ CREATE FUNCTION update_tier.wanted_version(package text, workspace uuid) RETURNS
 AS 'MODULE_PATHNAME', 'update_tier_wanted_version'
 LANGUAGE C STABLE PARALLEL SAFE COST 100;
 COMMENT ON FUNCTION update_tier.wanted_version IS
-'The version that a workspace should run now. During a freeze, and while the version that it was handed is halted or closed to it, the version that it runs. NULL: no version, or the workspace is unknown or not live. Errors: 55000 no table is attached, or the attached table has changed.';
+'The version that a workspace should run now. During a freeze: the version that it runs. The same while the version that it was handed is halted, or is closed to it without a rollback, and no newer one is open to it; but no aborted version. NULL: no version, or the workspace is unknown or not live. Errors: 55000 no table is attached, or the attached table has changed.';
 
 CREATE FUNCTION update_tier.promoted_version(package text) RETURNS text
 AS 'MODULE_PATHNAME', 'update_tier_promoted_version'
@@ -607,7 +607,7 @@ RETURNS text
 AS 'MODULE_PATHNAME', 'update_tier_observe'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100;
 COMMENT ON FUNCTION update_tier.observe IS
-'A report without a claim: a workspace was seen to run a version, well (succeeded) or not (failed). Ends a live lease of that version. Evidence, if the version was started; but a failure is recorded with a WARNING and not counted while the workspace holds a lease of another version. Returns the phase; NULL for a version that was not started. Errors: P0002 unknown workspace, 22023 unknown outcome, invalid package or version, 22004 package, version, workspace or outcome NULL, 55000 no table is attached, or the attached table has changed.';
+'A report without a claim: a workspace was seen to run a version, well (succeeded) or not (failed). Ends a live lease of that version. Evidence, if the version was started and the workspace holds no lease of another version: a failure is then only recorded, with a WARNING. Returns the phase; NULL for a version that was not started. Errors: P0002 unknown workspace, 22023 unknown outcome, invalid package or version, 22004 package, version, workspace or outcome NULL, 55000 no table is attached, or the attached table has changed.';
 
 CREATE FUNCTION update_tier.forget(package text, workspace uuid, reason text) RETURNS boolean
 AS 'MODULE_PATHNAME', 'update_tier_forget'

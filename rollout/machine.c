@@ -430,15 +430,19 @@ is_acknowledged(const Rollout *rollout, const Installation *installation)
 
 /*
  * Does the workspace come back to the version?  Then it may have succeeded with
- * it before, and be counted in moved_on: its row says what it runs, not what it
- * ran before that.  To count it out there once too often only makes the share
- * of failures greater.
+ * it before, and be counted in moved_on.
+ *
+ * Its row says what it runs, not what it ran before that.  So of the workspaces
+ * that come from a newer version some may never have had this one: they count
+ * out the success of another, which makes the share of failures greater.  One
+ * that comes from an older or unknown version, or was forgotten, is not
+ * recognised, and counts twice.
  */
 static bool
 comes_back(const Rollout *rollout, const Installation *installation)
 {
-	return (installation->runs == rollout->id && installation->runs_well) ||
-		installation->runs_ordinal > rollout->ordinal;
+	return installation->runs_ordinal > rollout->ordinal ||
+		(installation->runs == rollout->id && installation->runs_ordinal == rollout->ordinal && installation->runs_well);
 }
 
 /*

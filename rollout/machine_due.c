@@ -301,17 +301,18 @@ machine_due(const Package *package, const Rollout *rollout, const Installation *
  * While nothing is open to it, it keeps the version that it runs, as far as
  * that is known.  That need not be the version that it was last handed: nobody
  * should install a version that is halted, because an attempt at it ended with
- * an error.
+ * an error.  Nor an aborted one.
  */
 Rollout *
 machine_wanted(const Package *package, const Installation *installation,
 			   const Workspace *workspace, Moment now)
 {
 	Rollout *handed = machine_last_handed(package, installation);
+	Rollout *runs = machine_rollout(package, installation->runs);
 	Rollout *open = NULL;
 
 	if (machine_is_frozen(package))
-		return machine_rollout(package, installation->runs);
+		return runs;
 
 	if (workspace->tier == TIER_PRODUCTION)
 		open = open_to_production(package, workspace, now);
@@ -323,7 +324,7 @@ machine_wanted(const Package *package, const Installation *installation,
 	if (handed == NULL || machine_phase(package, handed) == PHASE_ABORTED ||
 		(open != NULL && (ordinal_handed(installation) <= open->ordinal || machine_may_go_back(package, handed, open))))
 		return open;
-	return machine_rollout(package, installation->runs);
+	return runs != NULL && runs->phase == PHASE_ABORTED ? NULL : runs;
 }
 
 /* machine_has_budget: may one more lease of this version be granted? */

@@ -136,7 +136,7 @@ has_prunable(LoadedPackage *loaded, TimestampTz limit)
 
 	foreach(lc, package_all_rollouts(loaded))
 	{
-		if (has_ended(loaded, (const LoadedRollout *) lfirst(lc), limit))
+		if (is_prunable(loaded, (const LoadedRollout *) lfirst(lc), limit))
 			return true;
 	}
 	return false;

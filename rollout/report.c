@@ -459,6 +459,7 @@ update_tier_observe(PG_FUNCTION_ARGS)
 	int64				   runs;
 	Evidence			   evidence;
 	bool				   is_leased;
+	bool				   ran_well;
 
 	require_own_tables(fcinfo);
 	table = workspaces_lock(AccessShareLock);
@@ -473,6 +474,7 @@ update_tier_observe(PG_FUNCTION_ARGS)
 	runs = installation->installation.runs;
 	evidence = installation->installation.evidence;
 	is_leased = machine_is_leased(&installation->installation);
+	ran_well = installation->installation.runs_well;
 	package_begin(loaded);
 	switch (machine_observe(&loaded->package, rollout ? &rollout->rollout : NULL,
 							&installation->installation, outcome, &workspace))
@@ -481,10 +483,12 @@ update_tier_observe(PG_FUNCTION_ARGS)
 			/* The lease of another version goes on, and its report will have a detail. */
 			if (is_leased && machine_is_leased(&installation->installation))
 			{
+				/* Not again, if it was observed before. */
+				if (outcome == STATE_FAILED && rollout != NULL &&
+					(installation->installation.runs != runs || ran_well))
+					failed_besides(loaded, rollout, installation, detail);
 				note_runs(installation, runs, rollout ? NULL : version, loaded->package.stamp);
 				package_touch(loaded, installation);
-				if (outcome == STATE_FAILED && rollout != NULL)
-					failed_besides(loaded, rollout, installation, detail);
 				break;
 			}
 			installation->detail = detail;

@@ -76,6 +76,7 @@ SELECT counted('l', 'v1'), counted('l', 'v2');
 -- A failure of the other version is recorded, and a WARNING says that it is not counted:
 -- only one version of a workspace can be evidence.
 SELECT update_tier.observe('l', 'v1', w(4), 'failed', 'does not boot');
+SELECT update_tier.observe('l', 'v1', w(4), 'failed', 'still does not boot') AS again;
 SELECT counted('l', 'v1'), (SELECT detail IS NULL FROM update_tier.installed WHERE package = 'l' AND workspace = w(4)) AS no_detail;
 SELECT version, n(workspace) AS n, token, detail FROM update_tier.event WHERE package = 'l' AND kind = 'late report';
 SELECT update_tier.observe('l', 'unknown', w(4));

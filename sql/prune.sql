@@ -107,6 +107,18 @@ SELECT update_tier.prune('0');
 SELECT count(*) FROM update_tier.installed WHERE package = 'large' AND n(workspace) > 10;
 SELECT canary_succeeded, production_succeeded FROM update_tier.status WHERE package = 'large';
 
+-- A package of which nothing can be deleted is not locked: the version promoted before
+-- the promoted one stays, however old it is.
+SELECT update_tier.start('kept', '1'), update_tier.promote('kept', '1', 'at once');
+SELECT update_tier.start('kept', '2'), update_tier.promote('kept', '2', 'at once');
+SELECT later('2 hours');
+SELECT update_tier.prune('1 hour');
+BEGIN;
+SELECT update_tier.prune('1 hour');
+SELECT count(*) AS locks FROM pg_locks WHERE locktype = 'object' AND classid = 'update_tier.package'::regclass AND pid = pg_backend_pid();
+COMMIT;
+SELECT phases('kept');
+
 -- The record of changed tiers stays, however old it is.
 INSERT INTO update_tier.tier_change (at, actor, path) VALUES ('2001-01-01', 'bob', 'UPDATE');
 SELECT update_tier.prune('0');

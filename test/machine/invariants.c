@@ -371,18 +371,21 @@ check_next_moment(const World *world)
 static void
 be_well(World *world)
 {
+	World before;
+
 	world->package.frozen_until = 0;
 	for (int turn = 0; turn < 40; turn++)
 	{
 		/* All turns together last longer than any soak and any ramp of these worlds. */
 		world->clock += 1 + world->rules->policy.ramp / 10;
+		world_copy(&before, world);
 		world_settle(world, world->clock);
+		world_note_left(&before, world);
 		for (int w = 0; w < world->rules->workspaces; w++)
 		{
 			Workspace	  workspace = world_workspace(world, w);
 			Installation *installation = &world->installations[w];
 			Rollout		 *wanted = machine_wanted(&world->package, installation, &workspace, world->clock);
-			World		  before;
 
 			if (wanted == NULL ||
 				machine_due(&world->package, wanted, installation, &workspace, world->clock).answer != ANSWER_DUE)

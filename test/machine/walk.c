@@ -106,13 +106,6 @@ pack_ordinal(const World *world, int64_t ordinal)
 	return (uint8_t) (2 * older + 1);
 }
 
-/* Only a percentage makes use of tallies of workspaces that have moved on. */
-static bool
-has_percentage(const Rules *rules)
-{
-	return rules->policy.max_failure_percent > 0 || rules->other_policy.max_failure_percent > 0;
-}
-
 static Packed
 pack(const World *world)
 {
@@ -144,8 +137,7 @@ pack(const World *world)
 			PUT(r->tally[tier].succeeded);
 			PUT(r->tally[tier].failed);
 			PUT(r->tally[tier].acknowledged);
-			if (has_percentage(world->rules))
-				PUT(r->tally[tier].moved_on);
+			PUT(r->tally[tier].moved_on);
 		}
 	}
 	for (int w = 0; w < world->rules->workspaces; w++)
@@ -216,7 +208,7 @@ unpack(World *world, const Rules *rules, const Packed *packed)
 			r->tally[tier].succeeded = GET();
 			r->tally[tier].failed = GET();
 			r->tally[tier].acknowledged = GET();
-			r->tally[tier].moved_on = has_percentage(rules) ? GET() : 0;
+			r->tally[tier].moved_on = GET();
 		}
 	}
 	for (int w = 0; w < rules->workspaces; w++)

@@ -153,7 +153,7 @@ world_note_left(const World *before, World *world)
 
 			if (world_is_of_run(world, w, is) && world->installations[w].evidence != EVIDENCE_NONE &&
 				(!world_is_of_run(before, w, was) || had->evidence == EVIDENCE_NONE) &&
-				((had->runs == was->id && had->runs_well) || had->runs_ordinal > was->ordinal) &&
+				((had->runs == was->id && had->runs_ordinal == was->ordinal && had->runs_well) || had->runs_ordinal > was->ordinal) &&
 				world->left_succeeded[v][world->installations[w].tier] > 0)
 				world->left_succeeded[v][world->installations[w].tier]--;
 			if (!world_is_of_run(before, w, was) || world_is_of_run(world, w, is))
@@ -432,6 +432,7 @@ world_do(World *world, Step step)
 	if (step.deed == DEED_TICK)
 		world->clock++;
 	world_settle(world, world->clock);
+	world_note_left(&before, world);
 	world_copy(&settled, world);
 	changed = perform(world, step);
 	world_note_left(&settled, world);
