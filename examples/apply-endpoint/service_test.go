@@ -131,7 +131,7 @@ func TestTier(t *testing.T) {
 	p.answers(h, tier(2), `{"tier": "canary"}`, 200, `{"old_tier":"canary","tier":"canary","workspace":"`+id(2)+`"}`)
 	p.answers(h, tier(2), `{"tier": "production", "expected": "production"}`, 409,
 		`{"error":"update tier of workspace `+id(2)+` is not the expected one",`+
-			`"detail":"The current tier is \"canary\", the expected tier is \"production\".","hint":"Decide again with the current tier."}`)
+			`"detail":"The current tier is \"canary\", and the expected tier is \"production\".","hint":"Decide again with the current tier."}`)
 
 	p.answers(h, tier(2), `{"tier": "canery"}`, 400, `{"error":"invalid update tier: \"canery\"",`+
 		`"detail":"Allowed values are \"canary\" and \"production\".","hint":"Perhaps you meant \"canary\"."}`)
