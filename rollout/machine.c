@@ -434,15 +434,25 @@ is_acknowledged(const Rollout *rollout, const Installation *installation)
  *
  * Its row says what it runs, not what it ran before that.  So of the workspaces
  * that come from a newer version some may never have had this one: they count
- * out the success of another, which makes the share of failures greater.  One
- * that comes from an older or unknown version, or was forgotten, is not
- * recognised, and counts twice.
+ * out the success of another, which makes the share of failures greater.  A
+ * workspace that comes from an older or unknown version, or was forgotten, is
+ * not recognised, and counts twice.
  */
 static bool
 comes_back(const Rollout *rollout, const Installation *installation)
 {
 	return installation->runs_ordinal > rollout->ordinal ||
 		(installation->runs == rollout->id && installation->runs_ordinal == rollout->ordinal && installation->runs_well);
+}
+
+/* Such a workspace no longer counts in moved_on.  False: it did not count there. */
+static bool
+count_out(Tally *tally, bool came_back)
+{
+	if (!came_back || tally->moved_on == 0)
+		return false;
+	tally->moved_on--;
+	return true;
 }
 
 /*
@@ -457,11 +467,10 @@ set_evidence(Package *package, Rollout *rollout, Installation *installation, Evi
 	Tally *after = &rollout->tally[installation->tier];
 	bool   withdrawn = false;
 
-	if (installation->evidence == EVIDENCE_NONE && evidence != EVIDENCE_NONE &&
-		after->moved_on > 0 && comes_back(rollout, installation))
+	if (installation->evidence == EVIDENCE_NONE)
 	{
-		after->moved_on--;
-		withdrawn = installation->tier == TIER_CANARY;
+		if (evidence != EVIDENCE_NONE && count_out(after, comes_back(rollout, installation)))
+			withdrawn = installation->tier == TIER_CANARY;
 	}
 	else if (installation->evidence == EVIDENCE_SUCCEEDED)
 	{
@@ -652,8 +661,7 @@ count(Package *package, const Uncounted *uncounted)
 	if (rollout == NULL || rollout->run != uncounted->run || !uncounted->succeeded)
 		return;
 	rollout->tally[uncounted->tier].succeeded++;
-	if (uncounted->came_back && rollout->tally[uncounted->tier].moved_on > 0)
-		rollout->tally[uncounted->tier].moved_on--;
+	(void) count_out(&rollout->tally[uncounted->tier], uncounted->came_back);
 	/* A success that was reported later may have been counted before. */
 	if (uncounted->tier == TIER_CANARY && (rollout->progress_at == NEVER || rollout->progress_at < uncounted->at))
 		rollout->progress_at = uncounted->at;

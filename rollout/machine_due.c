@@ -301,7 +301,7 @@ machine_due(const Package *package, const Rollout *rollout, const Installation *
  * While nothing is open to it, it keeps the version that it runs, as far as
  * that is known.  That need not be the version that it was last handed: nobody
  * should install a version that is halted, because an attempt at it ended with
- * an error.  Nor an aborted one.
+ * an error.  The same holds for an aborted version.
  */
 Rollout *
 machine_wanted(const Package *package, const Installation *installation,

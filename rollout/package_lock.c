@@ -101,8 +101,8 @@ sees_uncounted(const TableRow *package)
  * Under REPEATABLE READ and SERIALIZABLE we see a package as it was when the
  * transaction began.  If it has changed since, a decision on that would be
  * wrong.  Every change of a package writes its row, so compare the row's place;
- * except that a report can add a row of "uncounted" instead.  Who deletes such
- * rows writes the package.
+ * except that a report can add a row of "uncounted" instead.  A transaction that
+ * deletes such rows also writes the package.
  *
  * Errors: 40001.
  */

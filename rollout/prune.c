@@ -71,7 +71,8 @@ add_gone(List *gone, MemoryContext context, const WorkspacesTable *table, const 
 
 /*
  * The workspaces whose installations of a package can be deleted, as a list in
- * that memory context.  An empty list while no table is attached: a restore may create the table later.
+ * that memory context.  An empty list while no table is attached: a restore may
+ * create the table later.
  */
 static List *
 gone_workspaces(const LoadedPackage *loaded, TimestampTz limit, MemoryContext list_context)
