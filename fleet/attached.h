@@ -37,6 +37,16 @@ typedef struct AttachedRow
 	char *live_when; /* palloc'd, or NULL */
 } AttachedRow;
 
+/*
+ * Conditions of statements that read a page of the table, in order of id: the
+ * row w is of the tier.  The planner does not look into the second one, and
+ * assumes that it holds for half of the rows.  Of a plain "=" it would believe
+ * that it holds for few rows, while a new column has no statistics, and would
+ * sort them instead of reading the index of id.
+ */
+#define ROW_IS_CANARY	  "w.update_tier OPERATOR(pg_catalog.=) 'canary'"
+#define ROW_IS_PRODUCTION "CASE WHEN w.update_tier OPERATOR(pg_catalog.=) 'production' THEN true ELSE false END"
+
 extern const WorkspacesTable *workspaces_lock(LOCKMODE mode);
 extern const WorkspacesTable *workspaces_if_attached(LOCKMODE mode);
 extern const WorkspacesTable *workspaces_if_fit(LOCKMODE mode);

@@ -53,29 +53,29 @@ static Statement look_at_one[] = { LOOK_AT_ONE(false), LOOK_AT_ONE(true) };
 static Statement look_at_some[] = { LOOK_AT_SOME(false), LOOK_AT_SOME(true) };
 
 /*
- * The tier is a literal in the text, so that every plan can use the canaries'
- * partial index.  So is the size of the page, so that the planner knows it: a
- * small one for a usual call, a large one for a search.
+ * The condition on the tier has no parameter, so that every plan can use the
+ * canaries' partial index.  Nor has the size of the page, so that the planner
+ * knows it: a small one for a usual call, a large one for a search.
  */
 #define SMALL_PAGE		50
 #define SMALL_PAGE_TEXT "50"
 #define LARGE_PAGE_TEXT "1000"
 
-#define PAGE(tier_name, limit, seen) \
+#define PAGE(in_tier, limit, seen) \
 	{ \
-		.text = "SELECT w.id FROM $table AS w WHERE w.update_tier OPERATOR(pg_catalog.=) '" tier_name "'" \
+		.text = "SELECT w.id FROM $table AS w WHERE " in_tier \
 				" AND \"$live\" AND w.id OPERATOR(pg_catalog.>=) $1 ORDER BY w.id LIMIT " limit, \
 		.nargs = 1, .argtypes = { UUIDOID }, .read_only = (seen), .role = AS_TABLE_OWNER \
 	}
 
 static Statement small_page[TIER_COUNT][2] = {
-	[TIER_CANARY] = { PAGE("canary", SMALL_PAGE_TEXT, false), PAGE("canary", SMALL_PAGE_TEXT, true) },
-	[TIER_PRODUCTION] = { PAGE("production", SMALL_PAGE_TEXT, false), PAGE("production", SMALL_PAGE_TEXT, true) }
+	[TIER_CANARY] = { PAGE(ROW_IS_CANARY, SMALL_PAGE_TEXT, false), PAGE(ROW_IS_CANARY, SMALL_PAGE_TEXT, true) },
+	[TIER_PRODUCTION] = { PAGE(ROW_IS_PRODUCTION, SMALL_PAGE_TEXT, false), PAGE(ROW_IS_PRODUCTION, SMALL_PAGE_TEXT, true) }
 };
 
 static Statement large_page[TIER_COUNT][2] = {
-	[TIER_CANARY] = { PAGE("canary", LARGE_PAGE_TEXT, false), PAGE("canary", LARGE_PAGE_TEXT, true) },
-	[TIER_PRODUCTION] = { PAGE("production", LARGE_PAGE_TEXT, false), PAGE("production", LARGE_PAGE_TEXT, true) }
+	[TIER_CANARY] = { PAGE(ROW_IS_CANARY, LARGE_PAGE_TEXT, false), PAGE(ROW_IS_CANARY, LARGE_PAGE_TEXT, true) },
+	[TIER_PRODUCTION] = { PAGE(ROW_IS_PRODUCTION, LARGE_PAGE_TEXT, false), PAGE(ROW_IS_PRODUCTION, LARGE_PAGE_TEXT, true) }
 };
 
 static Statement count_canaries = {

@@ -41,21 +41,17 @@ PG_FUNCTION_INFO_V1(update_tier_counts);
  * ---------------------------------------------------------------------
  */
 
-/*
- * The tier is a literal, so that every plan of the canaries' list can use the
- * partial index.
- */
-#define IN_TIER(tier) \
-	"SELECT w.id FROM $table AS w" \
-	" WHERE w.update_tier OPERATOR(pg_catalog.=) '" tier "' AND \"$live\""
+/* The live workspaces of a tier; every plan of the canaries' list can use the partial index. */
+#define THOSE_WHERE(in_tier) \
+	"SELECT w.id FROM $table AS w WHERE " in_tier " AND \"$live\""
 
 static Statement list_all[TIER_COUNT] = {
 	[TIER_CANARY] = {
-		.text = IN_TIER("canary") " ORDER BY w.id",
+		.text = THOSE_WHERE(ROW_IS_CANARY) " ORDER BY w.id",
 		.read_only = true,
 	},
 	[TIER_PRODUCTION] = {
-		.text = IN_TIER("production") " ORDER BY w.id",
+		.text = THOSE_WHERE("w.update_tier OPERATOR(pg_catalog.=) 'production'") " ORDER BY w.id",
 		.read_only = true,
 	}
 };
@@ -63,13 +59,13 @@ static Statement list_all[TIER_COUNT] = {
 /* $1: the largest number of rows, or NULL. */
 static Statement list_first[TIER_COUNT] = {
 	[TIER_CANARY] = {
-		.text = IN_TIER("canary") " ORDER BY w.id LIMIT $1",
+		.text = THOSE_WHERE(ROW_IS_CANARY) " ORDER BY w.id LIMIT $1",
 		.nargs = 1,
 		.argtypes = { INT8OID },
 		.read_only = true,
 	},
 	[TIER_PRODUCTION] = {
-		.text = IN_TIER("production") " ORDER BY w.id LIMIT $1",
+		.text = THOSE_WHERE(ROW_IS_PRODUCTION) " ORDER BY w.id LIMIT $1",
 		.nargs = 1,
 		.argtypes = { INT8OID },
 		.read_only = true,
@@ -79,13 +75,13 @@ static Statement list_first[TIER_COUNT] = {
 /* $2: the last id of the page before. */
 static Statement list_next[TIER_COUNT] = {
 	[TIER_CANARY] = {
-		.text = IN_TIER("canary") " AND w.id OPERATOR(pg_catalog.>) $2 ORDER BY w.id LIMIT $1",
+		.text = THOSE_WHERE(ROW_IS_CANARY) " AND w.id OPERATOR(pg_catalog.>) $2 ORDER BY w.id LIMIT $1",
 		.nargs = 2,
 		.argtypes = { INT8OID, UUIDOID },
 		.read_only = true,
 	},
 	[TIER_PRODUCTION] = {
-		.text = IN_TIER("production") " AND w.id OPERATOR(pg_catalog.>) $2 ORDER BY w.id LIMIT $1",
+		.text = THOSE_WHERE(ROW_IS_PRODUCTION) " AND w.id OPERATOR(pg_catalog.>) $2 ORDER BY w.id LIMIT $1",
 		.nargs = 2,
 		.argtypes = { INT8OID, UUIDOID },
 		.read_only = true,

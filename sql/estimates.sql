@@ -2,9 +2,38 @@
 -- The planner's estimates for the lists are close to the real numbers of rows, so that
 -- joins with the lists are planned well.
 --
-CREATE TABLE workspaces (id uuid PRIMARY KEY, n integer);
+CREATE TABLE workspaces (id uuid PRIMARY KEY, n integer) WITH (autovacuum_enabled = off);
 INSERT INTO workspaces SELECT md5(n::text)::uuid, n FROM generate_series(1, 10000) AS n;
 CREATE EXTENSION update_tier;
+
+-- The new column has no statistics yet, so the planner believes that few rows are of tier
+-- production.  A page of the list reads few pages of the table nevertheless: it reads an
+-- index in order, and does not sort.
+CREATE FUNCTION pages(statement text) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+    plan json;
+BEGIN
+    EXECUTE statement;
+    EXECUTE 'EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT json) ' || statement INTO plan;
+    RETURN (plan -> 0 -> 'Plan' ->> 'Shared Hit Blocks')::bigint + (plan -> 0 -> 'Plan' ->> 'Shared Read Blocks')::bigint;
+END $$;
+ANALYZE workspaces (id, n);
+SELECT count(*) FROM pg_stats WHERE tablename = 'workspaces' AND attname = 'update_tier';
+SELECT pg_relation_size('workspaces') / current_setting('block_size')::bigint > 60 AS large;
+SELECT pages($$SELECT * FROM workspaces_in_tier('production', '80000000-0000-0000-0000-000000000000', 20)$$) < 40 AS few,
+       pages($$SELECT * FROM workspaces_in_tier('production', NULL, 20)$$) < 40 AS few;
+-- So does the search of a claim: 100 workspaces are on its first two pages, of 50 and 1,000.
+SELECT update_tier.set_policy(max_in_flight => 10000, soak => '0', require_canary => false), update_tier.start('p', '1');
+-- Rows of the table that sequential and bitmap scans have read.
+CREATE FUNCTION rows_scanned() RETURNS bigint LANGUAGE sql AS $$
+    SELECT pg_stat_get_xact_tuples_fetched('workspaces'::regclass) + pg_stat_get_xact_tuples_returned('workspaces'::regclass)
+$$;
+BEGIN;
+SELECT rows_scanned() AS before \gset
+SELECT count(*) FROM update_tier.claim_batch('p', '1', 100);
+SELECT rows_scanned() - :before AS rows_scanned;
+COMMIT;
+DROP FUNCTION rows_scanned;
 UPDATE workspaces SET update_tier = 'canary' WHERE n <= 500;
 VACUUM ANALYZE workspaces;
 
@@ -54,5 +83,5 @@ DROP TABLE workspaces;
 EXPLAIN (COSTS OFF) SELECT * FROM canary_workspaces();
 SELECT update_tier.detach();
 EXPLAIN (COSTS OFF) SELECT * FROM canary_workspaces();
-DROP FUNCTION off_by, estimate;
+DROP FUNCTION off_by, estimate, pages;
 DROP EXTENSION update_tier;
