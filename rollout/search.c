@@ -39,10 +39,13 @@
 #define LARGE_PAGE 1000
 
 /*
- * Canaries that a search looks at first while production is open: most canaries
- * have the version by then.  It looks at the others if it finds nothing else.
+ * Canaries that a search looks at first while production is open: as many as
+ * workspaces are wanted, within these limits.  Most canaries have the version by
+ * then.  It goes on as long as it finds some, and it looks at the others if it
+ * finds nothing else.
  */
-#define GLANCE SMALL_PAGE
+#define GLANCE_MIN 10
+#define GLANCE_MAX SMALL_PAGE
 
 /*
  * Installations in the range of ids of a page, for each of its workspaces: if
@@ -246,8 +249,8 @@ look_at_page(Search *search, const List *page, const pg_uuid_t *stop, NullableDa
 
 /*
  * Look at the live workspaces of a tier from a position on, until enough are
- * found, or "at_most" are looked at, or the walk is back where it began.  True:
- * it is back.
+ * found, or "at_most" are looked at without finding one, or SWEEP_MAX in all, or
+ * the walk is back where it began.  True: it is back.
  */
 static bool
 sweep_tier(Search *search, Tier tier, NullableDatum *position, int64 at_most)
@@ -261,7 +264,7 @@ sweep_tier(Search *search, Tier tier, NullableDatum *position, int64 at_most)
 	int64		  looked = 0;
 
 	search->found_before = list_length(search->found);
-	while (!came_round && search->wanted > 0 && left_to_look(search) > 0 && looked < at_most)
+	while (!came_round && search->wanted > 0 && left_to_look(search) > 0 && search->looked < at_most && looked < SWEEP_MAX)
 	{
 		pg_uuid_t from = *id_at(*position);
 		PageEnd	  end = PAGE_LOOKED_AT;
@@ -271,6 +274,7 @@ sweep_tier(Search *search, Tier tier, NullableDatum *position, int64 at_most)
 		CHECK_FOR_INTERRUPTS();
 		MemoryContextReset(context);
 		MemoryContextSwitchTo(context);
+		page_size = Min(page_size, at_most - search->looked);
 		page = fleet_page(search->table, tier, &from, page_size, false);
 		count = list_length(page);
 		if (count > 0)
@@ -437,7 +441,7 @@ search_fleet(Search *search)
 		return;
 	if (canaries)
 		all_canaries = sweep_tier(search, TIER_CANARY, &search->sweep.canary_position,
-								  production ? GLANCE : SWEEP_MAX);
+								  production ? Max(GLANCE_MIN, Min(search->wanted, GLANCE_MAX)) : SWEEP_MAX);
 	if (search->wanted > 0)
 		search_rollbacks(search);
 	if (production && search->wanted > 0)

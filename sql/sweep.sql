@@ -85,6 +85,17 @@ SELECT swept_at IS NOT NULL AS swept FROM update_tier.status WHERE package = 's'
 SELECT count(*) FROM update_tier.claim_batch('s');
 SELECT version, swept_at IS NOT NULL AS swept FROM update_tier.status WHERE package = 's' ORDER BY version;
 
+-- While production is open, a search goes on with canaries as long as it finds some.
+UPDATE workspaces SET update_tier = 'canary' WHERE n(id) BETWEEN 3101 AND 3220;
+SELECT update_tier.start('canaries', '1');
+SELECT tier, count(*) FROM update_tier.claim_batch('canaries', '1', 150) GROUP BY tier ORDER BY tier;
+SELECT count(update_tier.report(token, 'succeeded')) FROM update_tier.installed WHERE package = 'canaries';
+-- But if they have the version, a claim of one looks at 10 only, and then at production.  A
+-- canary that is due again is found when its turn has come.
+SELECT update_tier.forget('canaries', w(3115), 'restored');
+SELECT tier, count(*), min(n) > 1 AS later FROM generate_series(1, 13) AS n, update_tier.claim_batch('canaries', '1', n / n) GROUP BY tier ORDER BY tier;
+UPDATE workspaces SET update_tier = 'production' WHERE n(id) BETWEEN 3101 AND 3220;
+
 -- In a fleet of more than 100,000 a call that finds no workspace looks at that many,
 -- and the next call goes on from there.
 DELETE FROM workspaces;
