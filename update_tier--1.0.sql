@@ -380,7 +380,8 @@ CREATE TABLE update_tier.installation (
 CREATE INDEX installation_leased ON update_tier.installation (package_id, lease_until)
     WHERE state = 'claimed';
 CREATE INDEX installation_rollout ON update_tier.installation (rollout, workspace);
-CREATE INDEX installation_runs ON update_tier.installation (runs, workspace);
+CREATE INDEX installation_runs ON update_tier.installation (runs, workspace)
+    WHERE runs IS NOT NULL;
 CREATE INDEX installation_runs_version ON update_tier.installation (package_id, runs_version)
     WHERE runs_version IS NOT NULL;
 COMMENT ON TABLE update_tier.installation IS
