@@ -4,14 +4,16 @@
  *	  Reports that are counted later, row by row.
  *
  * Such a report locks only its own installation.  A transaction that locks the
- * package counts the committed ones, and deletes their rows.  A lease stays in
- * the budget until its report is counted, so the budget limits their number.
+ * package counts those that are committed or its own, and deletes their rows.  A
+ * lease stays in the budget until its report is counted, so the budget limits
+ * their number.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include "access/stratnum.h"
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -64,6 +66,20 @@ static Statement delete_rows = {
 	.argtypes = { TIDARRAYOID },
 	.role = AS_EXTENSION,
 };
+
+/*
+ * Rows that a transaction has counted stay in the index until it has ended, and
+ * each further count reads them again.  So a transaction that counts only a few
+ * at a time should not write more and more of them.
+ */
+#define FEW_AT_A_TIME 25
+
+static struct
+{
+	TransactionId transaction; /* that has counted last */
+	int64		  times;
+	int64		  rows;
+} counts;
 
 static int
 compare_moments(const ListCell *a, const ListCell *b)
@@ -139,4 +155,22 @@ uncounted_delete(List *counted)
 	};
 	if (statement_run(&delete_rows, NULL, &arg, NULL) != count)
 		elog(ERROR, "reports that were counted are gone");
+
+	if (counts.transaction != GetTopTransactionId())
+		memset(&counts, 0, sizeof(counts));
+	counts.transaction = GetTopTransactionId();
+	counts.times++;
+	counts.rows += count;
+}
+
+/*
+ * uncounted_few_at_a_time
+ *		Has this transaction counted reports more than once, and only a few at a
+ *		time?
+ */
+bool
+uncounted_few_at_a_time(void)
+{
+	return counts.times > 1 && counts.rows <= FEW_AT_A_TIME * counts.times &&
+		counts.transaction == GetTopTransactionIdIfAny();
 }

@@ -26,5 +26,6 @@ typedef struct LoadedUncounted
 extern List *uncounted_load(int64 package_id, Seen seen);
 extern void	 uncounted_insert(int64 package_id, const Uncounted *uncounted);
 extern void	 uncounted_delete(List *counted);
+extern bool	 uncounted_few_at_a_time(void);
 
 #endif /* ROLLOUT_UNCOUNTED_H */

@@ -381,8 +381,8 @@ table_row(TableIndex *index, const NullableDatum *keys, Seen seen)
  *		table_generation(), as a new statement would see it; NULL if it is no
  *		longer the current one.
  *
- * A caller that remembers the place of a row need not read its older versions:
- * there is one for each report while others wait for the package.
+ * A caller that remembers the place of a row need not read its older versions: a
+ * long transaction leaves many.
  */
 TableRow *
 table_row_at(OwnTable *table, const ItemPointerData *tid)

@@ -146,10 +146,12 @@ SELECT count(update_tier.report(token, 'succeeded'))
   FROM update_tier.claim_batch('share', '4', 200, ARRAY(SELECT w(n) FROM generate_series(101, 203) AS n));
 SELECT update_tier.report(:t, 'failed'), update_tier.abort('share', '4');
 SELECT version, phase, ps, pf FROM counted WHERE package = 'share' AND version >= '3';
--- A workspace that comes back is one outcome, as before, in a transaction that holds the
--- package and in one that does not.
+-- A workspace that comes back is one outcome, as before: in a REPEATABLE READ transaction,
+-- which counts it at once, and in another.
+BEGIN ISOLATION LEVEL REPEATABLE READ;
 SELECT count(update_tier.report(token, 'succeeded'))
   FROM update_tier.claim_batch('share', '3', 200, ARRAY(SELECT w(n) FROM generate_series(101, 150) AS n));
+COMMIT;
 SELECT production_succeeded, production_failed, production_moved_on FROM update_tier.rollout WHERE package = 'share' AND version = '3';
 CREATE TEMP TABLE back AS SELECT token FROM update_tier.claim_batch('share', '3', 200, ARRAY(SELECT w(n) FROM generate_series(151, 203) AS n));
 SELECT count(update_tier.report(token, 'succeeded')) FROM back;

@@ -351,6 +351,22 @@ note_locks(const Step *step)
 	}
 }
 
+/* Note how many reports a step has counted that were written without the package. */
+static void
+note_counted(void)
+{
+	for (int p = 0; p < PACKAGES; p++)
+	{
+		int count = before.packages[p].package.uncounted_count;
+
+		if (count > 0 && seen.packages[p].package.uncounted_count < count)
+		{
+			times_counted++;
+			rows_counted += count;
+		}
+	}
+}
+
 /* Write down for the audit what the tables do not keep. */
 static void
 note_for_audit(const Step *step, const Said *said)
@@ -402,6 +418,8 @@ take_step(bool in_transaction)
 	write_step(&step);
 	if (in_transaction)
 		execute("SAVEPOINT step");
+	else
+		times_counted = rows_counted = 0;
 	copy_world(&before, &world);
 	said = say(&step, in_transaction);
 	read_world(&seen);
@@ -423,6 +441,7 @@ take_step(bool in_transaction)
 	}
 	if (in_transaction && *said.sqlstate == '\0')
 		note_locks(&step);
+	note_counted();
 	check_stored();
 	same_events();
 	if (*said.sqlstate == '\0')
@@ -452,6 +471,7 @@ take_transaction(void)
 	note_statement("BEGIN");
 	execute("BEGIN");
 	memset(locked, false, sizeof(locked));
+	times_counted = rows_counted = 0;
 	favourite = below(PACKAGES);
 	for (int i = 0; i < steps; i++)
 		take_step(true);

@@ -215,6 +215,8 @@ extern int	 granted;
 extern int	 reported_apart;
 extern bool	 last_was_apart;
 extern bool	 locked[PACKAGES + 1];
+extern int	 times_counted;
+extern int	 rows_counted;
 
 extern bool		   was_saved(int p);
 extern void		   settle(World *in, int p, Moment clock, int64_t asked_token, Moment asked_at);

@@ -115,8 +115,10 @@ int	 granted;
 int	 reported_apart;
 bool last_was_apart;
 
-/* By the current transaction. */
+/* By the current transaction: packages locked, and how often it has counted such reports, and how many. */
 bool locked[PACKAGES + 1];
+int	 times_counted;
+int	 rows_counted;
 
 static void
 grant(int p, int v, int w, int64_t token)
@@ -286,9 +288,9 @@ returns_phase(const Said *said, Model *model, int v)
 }
 
 /*
- * A report that can change no decision is written without the package's lock,
- * unless the transaction holds that.  It returns the phase without the changes
- * that happen without a call.
+ * A report that can change no decision is written without the package, unless
+ * the transaction has that locked and counts few reports at a time.  It returns
+ * the phase without the changes that happen without a call.
  */
 static bool
 was_reported_apart(const Step *step, const Said *said, const Attempt *attempt)
@@ -303,7 +305,8 @@ was_reported_apart(const Step *step, const Said *said, const Attempt *attempt)
 	last_was_apart = false;
 	if (attempt->replaced_at != NEVER || said->result == NULL)
 		return false;
-	possible = rollout != NULL && (step->installed < 0 || step->installed == attempt->version) && !locked[attempt->package] &&
+	possible = rollout != NULL && (step->installed < 0 || step->installed == attempt->version) &&
+		!(locked[attempt->package] && times_counted > 1 && rows_counted <= 25 * times_counted) &&
 		machine_report_apart(rollout, installation, step->outcome, is_live(&world, attempt->workspace), said->statement_began,
 							 apart ? seen.packages[attempt->package].uncounted[count].at : said->now, &model->uncounted[count]);
 	same_number("the report is written without the package", possible, apart);
