@@ -40,9 +40,9 @@ typedef struct AttachedRow
 /*
  * Conditions of statements that read a page of the table, in order of id: the
  * row w is of the tier.  The planner does not look into the second one, and
- * assumes that it holds for half of the rows.  Of a plain "=" it would believe
- * that it holds for few rows, while a new column has no statistics, and would
- * sort them instead of reading the index of id.
+ * assumes that it holds for half of the rows.  While a new column has no
+ * statistics, it assumes that a plain "=" holds for few rows, and sorts them
+ * instead of reading the index of id.
  */
 #define ROW_IS_CANARY	  "w.update_tier OPERATOR(pg_catalog.=) 'canary'"
 #define ROW_IS_PRODUCTION "CASE WHEN w.update_tier OPERATOR(pg_catalog.=) 'production' THEN true ELSE false END"

@@ -41,10 +41,14 @@ PG_FUNCTION_INFO_V1(update_tier_counts);
  * ---------------------------------------------------------------------
  */
 
-/* The live workspaces of a tier; every plan of the canaries' list can use the partial index. */
+/*
+ * The live workspaces of a tier.  Every plan of the canaries' list can use the
+ * partial index.
+ */
 #define THOSE_WHERE(in_tier) \
 	"SELECT w.id FROM $table AS w WHERE " in_tier " AND \"$live\""
 
+/* All of them.  The planner's estimate is that of the list, see workspaces_expected(). */
 static Statement list_all[TIER_COUNT] = {
 	[TIER_CANARY] = {
 		.text = THOSE_WHERE(ROW_IS_CANARY) " ORDER BY w.id",

@@ -253,7 +253,7 @@ report_apart(const Report *report, LoadedInstallation *installation, Datum *phas
 	TimestampTz		   stamp = Max(GetCurrentTimestamp(), report->stamp);
 	Uncounted		   uncounted;
 
-	if (IsolationUsesXactSnapshot() || (package_is_locked(report->package) && uncounted_few_at_a_time()))
+	if (IsolationUsesXactSnapshot() || (uncounted_few_at_a_time() && package_is_locked(report->package)))
 		return false;
 	PreventCommandIfReadOnly("update_tier.report()");
 	rollout = rollout_of_id(installation->installation.rollout, SEEN_NOW);

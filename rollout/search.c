@@ -261,10 +261,10 @@ sweep_tier(Search *search, Tier tier, NullableDatum *position, int64 at_most)
 	bool		  turned = false;
 	bool		  came_round = false;
 	int			  page_size = Max(1, Min(search->wanted, SMALL_PAGE));
-	int64		  looked = 0;
+	int64		  passed = 0;
 
 	search->found_before = list_length(search->found);
-	while (!came_round && search->wanted > 0 && left_to_look(search) > 0 && search->looked < at_most && looked < SWEEP_MAX)
+	while (!came_round && search->wanted > 0 && left_to_look(search) > 0 && search->looked < at_most && passed < SWEEP_MAX)
 	{
 		pg_uuid_t from = *id_at(*position);
 		PageEnd	  end = PAGE_LOOKED_AT;
@@ -281,7 +281,7 @@ sweep_tier(Search *search, Tier tier, NullableDatum *position, int64 at_most)
 			end = look_at_page(search, page, turned ? &start : NULL, position);
 		MemoryContextSwitchTo(caller_context);
 
-		looked += count;
+		passed += count;
 		if (end == PAGE_CAME_ROUND)
 			came_round = true;
 		else if (end == PAGE_LOOKED_AT && (count < page_size || position->isnull))
@@ -291,7 +291,7 @@ sweep_tier(Search *search, Tier tier, NullableDatum *position, int64 at_most)
 			came_round = turned || compare_ids(&start, &first_id) == 0;
 			turned = true;
 		}
-		page_size = looked < SMALL_PAGE ? SMALL_PAGE : LARGE_PAGE;
+		page_size = passed < SMALL_PAGE ? SMALL_PAGE : LARGE_PAGE;
 	}
 	MemoryContextDelete(context);
 

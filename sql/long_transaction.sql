@@ -46,7 +46,7 @@ SELECT CASE WHEN :z < 1.2 * :a THEN 'as many' ELSE :'z' || ' instead of ' || :'a
 -- A transaction that claims and reports in turns.  Each claim counts the reports before it.
 -- Their deleted rows stay in the index of update_tier.uncounted until the transaction has
 -- ended, and each further count reads them again.  So if there are only a few at a time,
--- the transaction counts each report at once, and the rows become no more.
+-- the transaction counts each report at once, and writes no more such rows.
 CREATE FUNCTION batches(p text, size integer, number integer) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
     before bigint := pg_stat_get_xact_tuples_returned('update_tier.uncounted_package'::regclass);

@@ -115,10 +115,16 @@ int	 granted;
 int	 reported_apart;
 bool last_was_apart;
 
-/* By the current transaction: packages locked, and how often it has counted such reports, and how many. */
+/*
+ * The packages that the current transaction has locked; how often it has counted
+ * reports that were written without the package, and how many in all.
+ */
 bool locked[PACKAGES + 1];
 int	 times_counted;
 int	 rows_counted;
+
+/* As in rollout/uncounted.c. */
+#define FEW_AT_A_TIME 25
 
 static void
 grant(int p, int v, int w, int64_t token)
@@ -306,7 +312,7 @@ was_reported_apart(const Step *step, const Said *said, const Attempt *attempt)
 	if (attempt->replaced_at != NEVER || said->result == NULL)
 		return false;
 	possible = rollout != NULL && (step->installed < 0 || step->installed == attempt->version) &&
-		!(locked[attempt->package] && times_counted > 1 && rows_counted <= 25 * times_counted) &&
+		!(locked[attempt->package] && times_counted > 1 && rows_counted <= FEW_AT_A_TIME * times_counted) &&
 		machine_report_apart(rollout, installation, step->outcome, is_live(&world, attempt->workspace), said->statement_began,
 							 apart ? seen.packages[attempt->package].uncounted[count].at : said->now, &model->uncounted[count]);
 	same_number("the report is written without the package", possible, apart);
